@@ -1,0 +1,350 @@
+//! The command line: what may be written, and the help that teaches it.
+//!
+//! Parsed before anything else happens; what leaves this file is already checked, so no later code looks at
+//! a text argument again. It starts nothing and touches no file.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::duration;
+use super::size::ByteSize;
+
+const ABOUT: &str = "A BitTorrent client whose inside is an Erlang/OTP supervision tree";
+
+const LONG_ABOUT: &str = "\
+A BitTorrent client whose inside is an Erlang/OTP supervision tree.
+
+Every connection, torrent, tracker and disk worker is a process of its own. What crashes is restarted by its
+supervisor, and the download goes on.";
+
+const AFTER_HELP: &str = "\
+Examples:
+  bt-erl demo                             see it work on this machine
+  bt-erl info file.torrent                what is in a torrent file
+  bt-erl run file.torrent -d ~/Downloads  download it
+
+Exit codes:
+  0 complete   1 failed   2 usage   65 bad torrent file   69 nothing to download from
+  130 interrupted (Ctrl-C)   143 terminated";
+
+const RUN_LONG: &str = "\
+Download a torrent into a folder.
+
+What is already in the folder is checked first, so the same command run again goes on where the last one
+ended, and ends at once when everything is there. A finished piece is one that passed its SHA-1 check and is
+on disk; only such pieces are reported, served or counted.
+
+Progress goes to stderr: a bar on a terminal, otherwise a line every few seconds. Ctrl-C ends in at most five
+seconds and loses no finished piece; a second Ctrl-C ends at once.";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  into the current folder
+    bt-erl run file.torrent
+  into another one, and go on serving it until Ctrl-C
+    bt-erl run file.torrent -d /srv/media --seed
+  from one known peer, asking nobody else
+    bt-erl run file.torrent --no-tracker -a 10.0.0.7:6881
+  give up (exit code 69) when nothing has arrived for five minutes
+    bt-erl run file.torrent --exit-when-stalled 5m
+  for a program: one JSON object per event (docs/cli.md)
+    bt-erl run file.torrent --json | jq -c 'select(.event == \"restart\")'";
+
+const DEMO_LONG: &str = "\
+See a whole swarm in one process: a tracker, a seed and a leech, all on loopback, in one supervision tree.
+
+The demo makes random content in a fresh temporary folder, downloads it from itself, crashes a peer process
+half way on purpose, shows what the supervisor did about it, compares the content byte for byte, and removes
+what it made. It needs no network beyond loopback, no root and no home folder.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bt-erl",
+    version,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_help = AFTER_HELP,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// One variant per command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Download a torrent into a folder
+    #[command(long_about = RUN_LONG, after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Show what is in a torrent file
+    Info(InfoArgs),
+    /// See it work: a swarm, a crash and a recovery on this machine
+    #[command(long_about = DEMO_LONG)]
+    Demo(DemoArgs),
+}
+
+/// `bt-erl run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The torrent file
+    #[arg(value_name = "FILE.torrent")]
+    pub(crate) file: PathBuf,
+
+    /// Folder to download into; made if it does not exist
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+
+    /// A peer to call directly, with or without a tracker; may be given more than once
+    #[arg(short = 'a', long = "peer", value_name = "HOST:PORT")]
+    pub(crate) peers: Vec<PeerAddress>,
+
+    /// Port to listen on; 0 takes any free one [default: the first free one of 6881 to 6889]
+    #[arg(short, long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+
+    /// Ask no tracker; only the peers given with -a, and those who call us
+    #[arg(long)]
+    pub(crate) no_tracker: bool,
+
+    /// One JSON object per event on stdout, instead of progress on stderr
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Give up with exit code 69 when nothing has arrived for so long (30, 30s, 5m)
+    #[arg(long, value_name = "SECONDS", value_parser = duration::parse)]
+    pub(crate) exit_when_stalled: Option<Duration>,
+
+    /// Go on serving after completion, until Ctrl-C
+    #[arg(long)]
+    pub(crate) seed: bool,
+
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// How much to log.
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+/// `bt-erl info`.
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// The torrent file
+    #[arg(value_name = "FILE.torrent")]
+    pub(crate) file: PathBuf,
+
+    /// One JSON object on stdout, instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `bt-erl demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How much content to make and download; twice as much is needed in the temporary folder
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = demo_size)]
+    pub(crate) size: ByteSize,
+
+    /// How much to log.
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+/// The flags that every long-running command has.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// Log more on stderr: -v what happens, -vv why, -vvv everything
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// Write a log with the time of every line into this file, whatever -v and -q say
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+}
+
+/// `HOST:PORT`, not resolved yet. HOST is a name, an IPv4 address, or an IPv6 address in brackets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PeerAddress {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Why a text is no `HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PeerAddressError {
+    /// No colon, or nothing after it.
+    NoPort,
+    /// Nothing before the colon.
+    NoHost,
+    /// The part after the colon is not 1 to 65535.
+    BadPort(String),
+    /// An IPv6 address without brackets: which colon is the port's?
+    BareIpv6,
+}
+
+impl fmt::Display for PeerAddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HOW: &str = "write HOST:PORT, as in 192.0.2.7:6881 or peer.example:6881";
+        match self {
+            PeerAddressError::NoPort => write!(f, "the port is missing; {HOW}"),
+            PeerAddressError::NoHost => write!(f, "the host is missing; {HOW}"),
+            PeerAddressError::BadPort(port) => {
+                write!(f, "port {port:?} is not a number from 1 to 65535; {HOW}")
+            }
+            PeerAddressError::BareIpv6 => {
+                write!(f, "an IPv6 address needs brackets, as in [2001:db8::7]:6881")
+            }
+        }
+    }
+}
+
+impl std::error::Error for PeerAddressError {}
+
+impl FromStr for PeerAddress {
+    type Err = PeerAddressError;
+
+    fn from_str(text: &str) -> Result<Self, PeerAddressError> {
+        let (host, port) = text.rsplit_once(':').ok_or(PeerAddressError::NoPort)?;
+        if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
+            return Err(PeerAddressError::BareIpv6);
+        }
+        if host.is_empty() || host == "[]" {
+            return Err(PeerAddressError::NoHost);
+        }
+        match port.parse::<u16>() {
+            _ if port.is_empty() => Err(PeerAddressError::NoPort),
+            Ok(port @ 1..) => Ok(PeerAddress {
+                host: host.to_owned(),
+                port,
+            }),
+            _ => Err(PeerAddressError::BadPort(port.to_owned())),
+        }
+    }
+}
+
+/// `--size` of the demo: below 256 KiB there is no half way to crash at, above 16 GiB it is no demo.
+fn demo_size(text: &str) -> Result<ByteSize, String> {
+    const LEAST: ByteSize = ByteSize(256 << 10);
+    const MOST: ByteSize = ByteSize(16 << 30);
+    let size: ByteSize = text.parse().map_err(|error| format!("{error}"))?;
+    if size < LEAST || size > MOST {
+        return Err(format!("it has to be from {LEAST} to {MOST}"));
+    }
+    Ok(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        CommandLine::try_parse_from(line.split(' ')).map(|line| line.command)
+    }
+
+    fn run(line: &str) -> RunArgs {
+        match parse(line) {
+            Ok(Command::Run(args)) => args,
+            other => panic!("{line:?} gave {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_declared_command_line_contradicts_itself_nowhere() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn run_has_the_defaults_of_its_help() {
+        let args = run("bt-erl run x.torrent");
+        assert_eq!(args.dir, PathBuf::from("."));
+        assert_eq!(args.port, None);
+        assert!(args.peers.is_empty() && !args.no_tracker && !args.json && !args.seed);
+        assert_eq!(args.exit_when_stalled, None);
+    }
+
+    #[test]
+    fn run_takes_every_flag_of_the_contract() {
+        let args = run(
+            "bt-erl run x.torrent -d out -a 10.0.0.7:6881 --peer [::1]:7000 -p 0 --no-tracker --json -vv \
+             --log-file l --exit-when-stalled 30 --seed",
+        );
+        assert_eq!(args.dir, PathBuf::from("out"));
+        assert_eq!(args.peers.len(), 2);
+        assert_eq!(args.port, Some(0));
+        assert!(args.no_tracker && args.json && args.seed);
+        assert_eq!(args.exit_when_stalled, Some(Duration::from_secs(30)));
+        assert_eq!(args.log.verbose, 2);
+        assert_eq!(args.log.log_file, Some(PathBuf::from("l")));
+    }
+
+    #[test]
+    fn a_usage_error_is_exit_code_2_and_help_is_0() {
+        for line in [
+            "bt-erl run",
+            "bt-erl run x -q -v",
+            "bt-erl run x -a nowhere",
+            "bt-erl run x -p 65536",
+            "bt-erl run x --exit-when-stalled 0",
+            "bt-erl demo --size lots",
+            "bt-erl fly",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+        assert_eq!(parse("bt-erl run --help").unwrap_err().exit_code(), 0);
+        assert_eq!(parse("bt-erl --version").unwrap_err().exit_code(), 0);
+    }
+
+    #[test]
+    fn a_peer_address_is_refused_by_name() {
+        let parse = |text: &str| text.parse::<PeerAddress>().err();
+        assert_eq!(parse("192.0.2.7:6881"), None);
+        assert_eq!(parse("[2001:db8::7]:6881"), None);
+        assert_eq!(parse("peer.example:1"), None);
+        assert_eq!(parse("192.0.2.7"), Some(PeerAddressError::NoPort));
+        assert_eq!(parse("192.0.2.7:"), Some(PeerAddressError::NoPort));
+        assert_eq!(parse(":6881"), Some(PeerAddressError::NoHost));
+        assert_eq!(parse("h:0"), Some(PeerAddressError::BadPort("0".into())));
+        assert_eq!(parse("h:x"), Some(PeerAddressError::BadPort("x".into())));
+        assert_eq!(parse("2001:db8::7:6881"), Some(PeerAddressError::BareIpv6));
+    }
+
+    #[test]
+    fn a_demo_has_a_size_that_makes_sense() {
+        assert_eq!(demo_size("64MiB"), Ok(ByteSize(64 << 20)));
+        assert!(demo_size("1KiB").is_err());
+        assert!(demo_size("1TiB").is_err());
+        assert!(demo_size("many").is_err());
+    }
+
+    #[test]
+    fn every_flag_and_command_is_documented() {
+        let page = include_str!("../../docs/cli.md");
+        for command in CommandLine::command().get_subcommands() {
+            assert!(page.contains(&format!("## bt-erl {}", command.get_name())));
+            for argument in command.get_arguments() {
+                if let Some(long) = argument.get_long() {
+                    assert!(page.contains(&format!("--{long}")), "--{long}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! `bt-erl demo`: a tracker, a seed and a leech in one tree, a crash in the middle, and what becomes of it.
+//!
+//! Owns what the demo makes (a folder, a tree) and takes it away again however the demo ends. The story is told in
+//! `demo/plot.rs`.
+
+mod content;
+mod plot;
+mod report;
+mod story;
+mod swarm;
+mod view;
+
+use std::process::exit;
+use std::time::Duration;
+
+use bt_erl::rt::scratch::Scratch;
+use bt_erl::rt::signals::{Signal, Signals};
+use bt_erl::rt::{clock, spawn};
+use bt_erl::{Event, Events, Metainfo, TorrentOptions, TrackerOutcome};
+use futures::{FutureExt, pin_mut, select_biased};
+
+use self::plot::Plot;
+use self::story::Story;
+use self::swarm::Swarm;
+use super::args::DemoArgs;
+use super::duration::short;
+use super::exit::Ending;
+use super::fault::Fault;
+use super::progress::{Display, count};
+use super::run::Summary;
+use super::size::{ByteSize, grouped, rate};
+use super::terminal::{Screen, Talk};
+use super::{logging, run};
+
+/// For the seed to check its content and tell the tracker, apart from the time that hashing takes.
+const SEED_LIMIT: Duration = Duration::from_secs(15);
+/// Hashing is never slower than this, in bytes per second.
+const SLOWEST_HASHING: u64 = 20 << 20;
+
+/// What has to be taken away at the end.
+#[derive(Default)]
+struct Stage {
+    scratch: Option<Scratch>,
+    swarm: Option<Swarm>,
+}
+
+/// Runs the command to its end.
+pub(crate) fn run(args: &DemoArgs) -> Ending {
+    let screen = Screen::new(Talk::All);
+    let ended = logging::start_for_demo(&args.log, &screen)
+        .map_err(Fault::from)
+        .and_then(|()| spawn::block_on(demo(args, &screen)));
+    ended.unwrap_or_else(|fault| {
+        screen.error(fault.sentence());
+        fault.ending()
+    })
+}
+
+async fn demo(args: &DemoArgs, screen: &Screen) -> Result<Ending, Fault> {
+    let mut signals = Signals::new().map_err(|error| Fault::Signals { reason: error.to_string() })?;
+    let mut stage = Stage::default();
+    let ended = {
+        let (story, narrator) = story::new(screen);
+        let play = play(args, screen, &mut stage, story);
+        let told = futures::future::join(play, narrator.tell()).fuse();
+        let signal = signals.next().fuse();
+        pin_mut!(told, signal);
+        select_biased! {
+            signal = signal => Err(signal),
+            (played, ()) = told => Ok(played),
+        }
+    };
+    let path = stage.scratch.as_ref().map(|scratch| run::shown(scratch.path()));
+    let cleared = clear(stage, signals).await;
+    match ended {
+        Err(signal) => {
+            let removed = path.map_or(String::new(), |path| format!("; {path} is removed"));
+            screen.say(&format!("{signal}{removed}"));
+            cleared.map(|()| signal.into())
+        }
+        // The first fault is the one that explains.
+        Ok(played) => played.and(cleared).map(|()| Ending::Complete),
+    }
+}
+
+/// Stops the tree and removes the folder. One more signal ends the program on the spot.
+async fn clear(stage: Stage, mut signals: Signals) -> Result<(), Fault> {
+    let clearing = async {
+        if let Some(swarm) = stage.swarm {
+            swarm.stop().await;
+        }
+        match stage.scratch {
+            Some(scratch) => spawn::blocking(move || scratch.remove()).await.map_err(Fault::from),
+            None => Ok(()),
+        }
+    };
+    let (clearing, signal) = (clearing.fuse(), signals.next().fuse());
+    pin_mut!(clearing, signal);
+    select_biased! {
+        cleared = clearing => cleared,
+        signal = signal => exit(i32::from(signal.exit_code())),
+    }
+}
+
+/// The whole play. Whatever it makes is in `stage` before it can fail.
+async fn play(args: &DemoArgs, screen: &Screen, stage: &mut Stage, story: Story) -> Result<(), Fault> {
+    let (size, paint) = (args.size, story.paint());
+    story.line(&format!(
+        "{}: a tracker, a seed and a leech, in one process and one supervision tree",
+        paint.bold("bt-erl demo")
+    ));
+    story.line("");
+    let scratch = stage.scratch.insert(Scratch::new("bt-erl-demo-")?);
+    let folder = scratch.path().to_owned();
+    let tracker = swarm::tracker()?;
+    let pieces = size.0.div_ceil(content::piece_bytes(size.0));
+    story.line(&format!("making {size} of random content, {pieces} pieces, in {}", run::shown(&folder)));
+    let torrent = {
+        let mut bar = Display::of_bytes(screen, "making the content", size.0);
+        content::make(&folder.join("seed"), size.0, &tracker.url(), |made| bar.bytes(made)).await?
+    };
+    let metainfo = Metainfo::parse(&torrent).map_err(|error| Fault::Demo { reason: error.to_string() })?;
+
+    let swarm = stage.swarm.insert(Swarm::start(&tracker)?);
+    story.line("starting the tree; the seed checks its content and tells the tracker");
+    let events = swarm.seed.events();
+    swarm.seed.add(metainfo.clone(), TorrentOptions::new(folder.join("seed"))).await?;
+    let limit = SEED_LIMIT + Duration::from_secs(size.0 / SLOWEST_HASHING);
+    match clock::timeout(limit, seeding(&events)).await {
+        Ok(seeding) => seeding?,
+        Err(_) => {
+            let reason = "the seed did not reach the tracker; please report it, with --log-file".to_owned();
+            return Err(Fault::Demo { reason });
+        }
+    }
+    story.line("");
+    let summary = {
+        let mut display = Display::new(screen, &metainfo.name);
+        let options = TorrentOptions::new(folder.join("leech"));
+        Plot::play(&story, swarm, &mut display, &metainfo, options).await?
+    };
+    finish(&story, &summary, &folder).await
+}
+
+/// Until the seed has found its content whole and the tracker knows it.
+async fn seeding(events: &Events) -> Result<(), Fault> {
+    let (mut complete, mut announced) = (false, false);
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Complete => complete = true,
+            Event::Tracker { outcome: TrackerOutcome::Announced { .. }, .. } => announced = true,
+            Event::Tracker { outcome: TrackerOutcome::Failed { reason, .. }, .. }
+            | Event::Failed { message: reason }
+            | Event::Disk { message: reason } => return Err(Fault::Demo { reason }),
+            _ => {}
+        }
+        if complete && announced {
+            return Ok(());
+        }
+    }
+    Err(Fault::Demo { reason: "the seed's session ended; please report it, with --log-file".to_owned() })
+}
+
+async fn finish(story: &Story, summary: &Summary, folder: &std::path::Path) -> Result<(), Fault> {
+    let paint = story.paint();
+    story.at(
+        summary.took,
+        &format!(
+            "{} {} at {}, {}, {} fetched again",
+            paint.green("complete:"),
+            ByteSize(summary.bytes),
+            rate(summary.rate()),
+            count(summary.restarts, "restart"),
+            ByteSize(summary.refetched)
+        ),
+    );
+    let begin = clock::now();
+    let (seed, leech) = (folder.join("seed"), folder.join("leech"));
+    let difference = content::first_difference(&seed, &leech, summary.bytes).await?;
+    if let Some(at) = difference {
+        return Err(Fault::Demo {
+            reason: format!("byte {at} of the copy is not that of the original; please report this"),
+        });
+    }
+    story.at(
+        summary.took + begin.elapsed(),
+        &format!("{} all {} bytes of both files are the same", paint.green("compared:"), grouped(summary.bytes)),
+    );
+    story.line("");
+    story.line(&format!("took {} in all; removing {}", short(clock::since_start()), run::shown(folder)));
+    story.line(&format!("next: {}", paint.bold("bt-erl run FILE.torrent")));
+    story.line(&format!("      {}  how the tree works, and why", paint.bold("docs/supervision.md")));
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Why a command could not do what it was asked for: one sentence that says what, where, and what to do.
+//!
+//! The last stop of every error of the library on its way to a person; the exit code is decided here and
+//! nowhere else.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bt_erl::{MetainfoError, SessionError};
+use bt_erl::rt::files::DiskError;
+
+use super::duration;
+use super::exit::Ending;
+use super::logging::LoggingError;
+use super::terminal::clean;
+
+/// Every way for a command to fail.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The log cannot be set up.
+    Logging(LoggingError),
+    /// The operating system does not let us hear Ctrl-C, so nothing is begun that Ctrl-C could not end.
+    Signals { reason: String },
+    /// The torrent file's name is wrong.
+    NoSuchFile { path: PathBuf },
+    /// A file or folder of ours cannot be read or made.
+    Disk(DiskError),
+    /// The torrent file is larger than any torrent.
+    TorrentTooLarge { path: PathBuf, at_most_bytes: usize },
+    /// What is in the torrent file is no torrent that can be downloaded.
+    BadTorrent { path: PathBuf, reason: MetainfoError },
+    /// Not one `-a` could be resolved, and nobody else can be asked.
+    NoPeerFound { peers: Vec<String> },
+    /// The session did not start, or did not take the torrent.
+    Session(SessionError),
+    /// The torrent cannot go on.
+    Download { reason: String },
+    /// Nothing arrived for as long as `--exit-when-stalled` allows.
+    Stalled { limit: Duration, peers_connected: u32, peers_known: u32 },
+    /// The disk let nothing through for as long as `--exit-when-stalled` allows.
+    DiskRefuses { limit: Duration, reason: String },
+    /// The demo's own.
+    Demo { reason: String },
+}
+
+impl Fault {
+    pub(crate) fn ending(&self) -> Ending {
+        match self {
+            Fault::BadTorrent { .. } | Fault::TorrentTooLarge { .. } => Ending::BadTorrent,
+            Fault::Stalled { .. } => Ending::NothingToDownloadFrom,
+            Fault::Logging(_)
+            | Fault::Signals { .. }
+            | Fault::NoSuchFile { .. }
+            | Fault::Disk(_)
+            | Fault::NoPeerFound { .. }
+            | Fault::Session(_)
+            | Fault::Download { .. }
+            | Fault::DiskRefuses { .. }
+            | Fault::Demo { .. } => Ending::Failed,
+        }
+    }
+
+    /// What goes to the terminal: the sentence, with nothing in it that steers one.
+    pub(crate) fn sentence(&self) -> String {
+        clean(&self.to_string()).into_owned()
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Logging(error) => error.fmt(f),
+            Fault::Signals { reason } => write!(f, "cannot listen for Ctrl-C and SIGTERM: {reason}; try again"),
+            Fault::NoSuchFile { path } => {
+                write!(f, "there is no file {}; check the name and the folder", path.display())
+            }
+            Fault::Disk(error) => error.fmt(f),
+            Fault::TorrentTooLarge { path, at_most_bytes } => write!(
+                f,
+                "{} is not a torrent file: it has more than {} MiB; is it the content that a torrent names?",
+                path.display(),
+                at_most_bytes >> 20
+            ),
+            Fault::BadTorrent { path, reason } => write!(
+                f,
+                "{} cannot be downloaded: {reason}; get the torrent file again, or tell who made it",
+                path.display()
+            ),
+            Fault::NoPeerFound { peers } => write!(
+                f,
+                "no address found for {}, and there is no tracker to ask; check the name, or name another peer with -a",
+                peers.join(", ")
+            ),
+            Fault::Session(error) => error.fmt(f),
+            Fault::Download { reason } | Fault::Demo { reason } => f.write_str(reason),
+            Fault::Stalled { limit, peers_connected, peers_known } => {
+                write!(f, "nothing arrived for {}: ", duration::short(*limit))?;
+                match (peers_connected, peers_known) {
+                    (0, 0) => write!(f, "no peer is known; name one with -a, or try again later"),
+                    (0, 1) => write!(f, "the only known peer cannot be reached; name another with -a, or try again later"),
+                    (0, known) => write!(
+                        f,
+                        "none of {known} known peers can be reached; name others with -a, or try again later"
+                    ),
+                    (1, _) => write!(f, "the connected peer sends nothing that is missing here; try again later"),
+                    (connected, _) => write!(
+                        f,
+                        "none of {connected} connected peers sends anything that is missing here; try again later"
+                    ),
+                }
+            }
+            Fault::DiskRefuses { limit, reason } => write!(
+                f,
+                "nothing could be written for {}: {reason}",
+                duration::short(*limit)
+            ),
+        }
+    }
+}
+
+impl From<LoggingError> for Fault {
+    fn from(error: LoggingError) -> Self {
+        Fault::Logging(error)
+    }
+}
+
+impl From<DiskError> for Fault {
+    fn from(error: DiskError) -> Self {
+        Fault::Disk(error)
+    }
+}
+
+impl From<SessionError> for Fault {
+    fn from(error: SessionError) -> Self {
+        Fault::Session(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stalled_download_says_whose_fault_it_is() {
+        let sentence = |peers_connected, peers_known| {
+            let limit = Duration::from_secs(30);
+            Fault::Stalled { limit, peers_connected, peers_known }.to_string()
+        };
+        assert!(sentence(0, 0).contains("no peer is known"));
+        assert!(sentence(0, 1).contains("the only known peer"));
+        assert!(sentence(0, 7).contains("none of 7 known peers"));
+        assert!(sentence(2, 7).contains("none of 2 connected peers"));
+    }
+}

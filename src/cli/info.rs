@@ -1,0 +1,148 @@
+//! `bt-erl info`: what is in a torrent file, for a person or for a program.
+//!
+//! Reads one file and prints; starts nothing.
+
+use std::io::{self, ErrorKind, Write};
+
+use bt_erl::protocol::{File, Metainfo};
+use serde::Serialize;
+
+use super::args::InfoArgs;
+use super::exit::Ending;
+use super::progress::count;
+use super::size::{ByteSize, grouped};
+use super::terminal::{Paint, Screen, Talk, clean};
+use super::torrent_file;
+
+/// `--json`, exactly as documented in `docs/cli.md`.
+#[derive(Debug, Serialize)]
+struct Info<'a> {
+    name: &'a str,
+    /// 40 hex digits.
+    info_hash: String,
+    /// Bytes.
+    piece_length: u32,
+    pieces: u32,
+    /// Bytes, with pad files.
+    total: u64,
+    private: bool,
+    /// Without pad files: they are never on disk.
+    files: Vec<InfoFile>,
+    trackers: &'a [Vec<String>],
+    mended: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct InfoFile {
+    /// As it will be below the download folder, with `/` between components.
+    path: String,
+    length: u64,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &InfoArgs) -> Ending {
+    let screen = Screen::new(Talk::All);
+    let metainfo = match torrent_file::load(&args.file) {
+        Ok(metainfo) => metainfo,
+        Err(fault) => {
+            screen.error(fault.sentence());
+            return fault.ending();
+        }
+    };
+    let text = if args.json {
+        serde_json::to_string(&info(&metainfo)).map(|json| json + "\n")
+    } else {
+        Ok(table(&metainfo, Paint::of_stdout()))
+    };
+    let written = text.map_err(io::Error::from).and_then(|text| {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    });
+    match written {
+        Ok(()) => Ending::Complete,
+        // `| head` has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ending::Complete,
+        Err(error) => {
+            screen.error(format!("cannot write to stdout: {error}"));
+            Ending::Failed
+        }
+    }
+}
+
+fn info(metainfo: &Metainfo) -> Info<'_> {
+    let file = |file: &File| InfoFile {
+        path: file.path.join("/"),
+        length: file.length,
+    };
+    Info {
+        name: &metainfo.name,
+        info_hash: metainfo.info_hash.to_string(),
+        piece_length: metainfo.layout.piece_bytes(),
+        pieces: metainfo.layout.pieces(),
+        total: metainfo.layout.total_bytes(),
+        private: metainfo.private,
+        files: metainfo.files.iter().filter(|file| !file.pad).map(file).collect(),
+        trackers: &metainfo.trackers,
+        mended: metainfo.mended.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// For people: a line per fact, then the trackers and the files.
+fn table(metainfo: &Metainfo, paint: Paint) -> String {
+    let info = info(metainfo);
+    let mut text = String::new();
+    let mut row = |label: &str, value: &str| {
+        let label = paint.dim(format!("{label:<11}"));
+        text.push_str(&format!("{label} {value}\n"));
+    };
+    row("Name", &paint.bold(clean(info.name)));
+    row("Info hash", &info.info_hash);
+    row("Size", &exact(info.total));
+    let piece_length = ByteSize(u64::from(info.piece_length));
+    row("Pieces", &format!("{} of {piece_length}", grouped(info.pieces.into())));
+    row("Private", if info.private { "yes" } else { "no" });
+    for (label, value) in [("Comment", &metainfo.comment), ("Made by", &metainfo.created_by)] {
+        if let Some(value) = value {
+            row(label, &clean(value));
+        }
+    }
+    match info.trackers {
+        [] => row("Trackers", "none"),
+        tiers => {
+            for (tier, urls) in tiers.iter().enumerate() {
+                for url in urls {
+                    row(if tier == 0 { "Tracker" } else { "or" }, &clean(url));
+                }
+            }
+        }
+    }
+    for mended in &info.mended {
+        row("Mended", &paint.yellow(clean(mended)));
+    }
+    row("Files", &files_row(metainfo, &info));
+    let widest = info.files.iter().map(|file| ByteSize(file.length).to_string().len()).max();
+    for file in &info.files {
+        let size = ByteSize(file.length).to_string();
+        text.push_str(&format!("  {size:>width$}  {}\n", clean(&file.path), width = widest.unwrap_or(0)));
+    }
+    text
+}
+
+fn files_row(metainfo: &Metainfo, info: &Info<'_>) -> String {
+    let pads: u64 = metainfo.files.iter().filter(|file| file.pad).map(|file| file.length).sum();
+    let files = count(info.files.len() as u64, "file");
+    if pads == 0 {
+        files
+    } else {
+        format!("{files}, and {} of padding that is never written", ByteSize(pads))
+    }
+}
+
+/// `300 MiB (314,572,800 bytes)`, or just the bytes when they are few.
+fn exact(bytes: u64) -> String {
+    if bytes < 1024 {
+        count(bytes, "byte")
+    } else {
+        format!("{} ({})", ByteSize(bytes), count(bytes, "byte"))
+    }
+}

@@ -1,0 +1,307 @@
+//! How far a download is: a bar on a terminal, a line every few seconds elsewhere.
+//!
+//! Only draws what it is given; `run.rs` decides when. The text is made by pure functions of the figures and the
+//! width, so that 80 columns are a unit test.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use bt_erl::{Progress, State};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+
+use super::duration;
+use super::size::{ByteSize, grouped, rate};
+use super::terminal::{self, Paint, Screen, Talk, clean, columns};
+
+/// Between two lines where there is no terminal.
+const PLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// Draws progress on stderr until it is dropped.
+pub(crate) struct Display {
+    screen: Screen,
+    shape: Shape,
+}
+
+enum Shape {
+    Bar { bar: ProgressBar, name: String },
+    Lines { next: Duration },
+    Nothing,
+}
+
+impl Display {
+    /// `name` is the torrent's, as it came from outside.
+    pub(crate) fn new(screen: &Screen, name: &str) -> Self {
+        let shape = match (screen.talk(), screen.is_terminal()) {
+            (Talk::All, true) => {
+                let bar = screen.add_bar(ProgressBar::new(1));
+                bar.set_style(bar_style(screen.paint()));
+                Shape::Bar {
+                    bar,
+                    name: clean(name).into_owned(),
+                }
+            }
+            (Talk::All, false) => Shape::Lines { next: Duration::ZERO },
+            _ => Shape::Nothing,
+        };
+        Display {
+            screen: screen.clone(),
+            shape,
+        }
+    }
+
+    /// For work that is counted in bytes and nothing else.
+    pub(crate) fn of_bytes(screen: &Screen, name: &str, bytes: u64) -> Self {
+        let display = Self::new(screen, name);
+        match &display.shape {
+            Shape::Bar { bar, name } => {
+                bar.set_length(bytes.max(1));
+                bar.set_prefix(name.clone());
+            }
+            Shape::Lines { .. } | Shape::Nothing => {}
+        }
+        display
+    }
+
+    /// So many bytes are done.
+    pub(crate) fn bytes(&mut self, done: u64) {
+        if let Shape::Bar { bar, .. } = &self.shape {
+            bar.set_position(done);
+            bar.set_message(ByteSize(done).to_string());
+        }
+    }
+
+    /// Shows `progress`. `since_start` is any clock that only goes forward.
+    pub(crate) fn show(&mut self, progress: &Progress, since_start: Duration) {
+        match &mut self.shape {
+            Shape::Bar { bar, name } => {
+                let width = self.screen.width();
+                let (position, length) = bar_position(progress);
+                bar.set_length(length);
+                bar.set_position(position);
+                // Indent, bar of at least 20 columns, percentage.
+                bar.set_prefix(terminal::shorten(name, width.saturating_sub(30).max(8)).into_owned());
+                bar.set_message(facts(progress, width.saturating_sub(2)));
+            }
+            Shape::Lines { next } if since_start >= *next => {
+                *next = since_start + PLAIN_EVERY;
+                let percent = percent(progress);
+                let facts = facts(progress, self.screen.width().saturating_sub(6));
+                self.screen.say(&format!("{percent:3}%  {facts}"));
+            }
+            Shape::Lines { .. } | Shape::Nothing => {}
+        }
+    }
+
+    /// Takes the bar away, so that the summary stands alone.
+    pub(crate) fn clear(&mut self) {
+        if let Shape::Bar { bar, .. } = &self.shape {
+            bar.finish_and_clear();
+        }
+        self.shape = Shape::Nothing;
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn bar_style(paint: Paint) -> ProgressStyle {
+    let bar = match paint {
+        Paint::Colour => "{wide_bar:.cyan/blue.dim}",
+        Paint::Plain => "{wide_bar}",
+    };
+    // indicatif's own `percent` rounds up to 100 before the end.
+    let whole = |state: &ProgressState, out: &mut dyn Write| {
+        let _ = write!(out, "{:>3}%", whole_percent(state.pos(), state.len().unwrap_or(1)));
+    };
+    ProgressStyle::with_template(&format!("  {{prefix}} {bar} {{whole}}\n  {{msg}}"))
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("whole", whole)
+        .progress_chars("━╸─")
+}
+
+/// What the bar shows: bytes on disk, or bytes looked at while checking.
+fn bar_position(progress: &Progress) -> (u64, u64) {
+    let position = match progress.state {
+        State::Checking => progress.bytes_checked,
+        _ => progress.bytes_finished,
+    };
+    (position.min(progress.bytes_total), progress.bytes_total.max(1))
+}
+
+/// 100 only when nothing is missing.
+fn percent(progress: &Progress) -> u64 {
+    let (position, length) = bar_position(progress);
+    whole_percent(position, length)
+}
+
+fn whole_percent(position: u64, length: u64) -> u64 {
+    u64::try_from(u128::from(position) * 100 / u128::from(length.max(1))).unwrap_or(100)
+}
+
+/// Time left at the present rate; `None` when nothing arrives or nothing is missing.
+pub(crate) fn eta(progress: &Progress) -> Option<Duration> {
+    const NEVER_SECS: f64 = 100.0 * 86_400.0;
+    let left = progress.bytes_total.saturating_sub(progress.bytes_finished);
+    let secs = left as f64 / progress.rate as f64;
+    (left > 0 && progress.rate > 0 && secs < NEVER_SECS).then(|| Duration::from_secs_f64(secs))
+}
+
+/// The figures in at most `width` columns: the least important ones are left out until they fit.
+fn facts(progress: &Progress, width: usize) -> String {
+    let finished = grouped(progress.pieces_finished.into());
+    let pieces = grouped(progress.pieces.into());
+    let peers = format!("{}/{} peers", progress.peers_connected, progress.peers_known);
+    let bytes = format!("{} of {}", ByteSize(progress.bytes_finished), ByteSize(progress.bytes_total));
+    let restarts = count(progress.restarts, "restart");
+    // Importance first, then the text; printed in this order.
+    let mut facts: Vec<(u8, String)> = match &progress.state {
+        State::Checking => vec![
+            (0, "checking what is here".to_owned()),
+            (1, format!("{finished}/{pieces} pieces right")),
+            (2, format!("{} of {}", ByteSize(progress.bytes_checked), ByteSize(progress.bytes_total))),
+        ],
+        State::Failed { message } => vec![
+            (0, format!("failed: {}", clean(message))),
+            (1, format!("{finished}/{pieces} pieces")),
+            (2, peers),
+        ],
+        State::Complete => vec![
+            (0, "complete, serving".to_owned()),
+            (1, format!("{} uploaded", ByteSize(progress.uploaded))),
+            (2, peers),
+            (3, restarts),
+        ],
+        State::Downloading => {
+            let mut facts = vec![(0, format!("{finished}/{pieces} pieces")), (6, bytes)];
+            if progress.rate > 0 {
+                facts.push((1, rate(progress.rate)));
+            }
+            facts.push(match eta(progress) {
+                Some(eta) => (3, format!("{} left", duration::short(eta))),
+                None if progress.peers_connected == 0 => (3, "waiting for peers".to_owned()),
+                None => (3, "nothing arrives".to_owned()),
+            });
+            facts.extend([(2, peers), (4, restarts)]);
+            if progress.refetched > 0 {
+                facts.push((5, format!("{} fetched again", ByteSize(progress.refetched))));
+            }
+            if progress.uploaded > 0 {
+                facts.push((7, format!("{} uploaded", ByteSize(progress.uploaded))));
+            }
+            facts
+        }
+    };
+    loop {
+        let line = facts
+            .iter()
+            .map(|(_, text)| text.as_str())
+            .collect::<Vec<_>>()
+            .join(" · ");
+        if columns(&line) <= width || facts.len() == 1 {
+            return terminal::shorten(&line, width).into_owned();
+        }
+        let least = facts.iter().map(|(importance, _)| *importance).max();
+        facts.retain(|(importance, _)| Some(*importance) != least);
+    }
+}
+
+/// `0 restarts`, `1 restart`, `2 restarts`.
+pub(crate) fn count(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", grouped(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn downloading() -> Progress {
+        Progress {
+            state: State::Downloading,
+            pieces: 2048,
+            pieces_finished: 1234,
+            bytes_total: 2 << 30,
+            bytes_finished: 1234 << 20,
+            bytes_checked: 2 << 30,
+            downloaded: 1250 << 20,
+            uploaded: 3 << 20,
+            refetched: 65536,
+            peers_connected: 4,
+            peers_known: 12,
+            restarts: 1,
+            rate: 412 << 20,
+        }
+    }
+
+    #[test]
+    fn eighty_columns_have_what_matters_and_140_have_all() {
+        assert_eq!(
+            facts(&downloading(), 78),
+            "1,234/2,048 pieces · 412 MiB/s · 2.0 s left · 4/12 peers · 1 restart"
+        );
+        assert_eq!(
+            facts(&downloading(), 138),
+            "1,234/2,048 pieces · 1.2 GiB of 2 GiB · 412 MiB/s · 2.0 s left · 4/12 peers · 1 restart · \
+             64 KiB fetched again · 3 MiB uploaded"
+        );
+    }
+
+    #[test]
+    fn the_largest_figures_fit_any_width() {
+        let progress = Progress {
+            pieces: 2_000_000,
+            pieces_finished: 1_999_999,
+            peers_connected: 200,
+            peers_known: 20_000,
+            restarts: 1_000_000,
+            ..downloading()
+        };
+        for width in 1..200 {
+            assert!(columns(&facts(&progress, width)) <= width, "{width}");
+        }
+    }
+
+    #[test]
+    fn a_download_that_stands_still_promises_nothing() {
+        let still = Progress {
+            rate: 0,
+            peers_connected: 0,
+            ..downloading()
+        };
+        assert_eq!(eta(&still), None);
+        assert_eq!(
+            facts(&still, 78),
+            "1,234/2,048 pieces · waiting for peers · 0/12 peers · 1 restart"
+        );
+        let trickle = Progress { rate: 1, ..still };
+        assert_eq!(eta(&trickle), None, "more than a hundred days is no estimate");
+    }
+
+    #[test]
+    fn a_hundred_percent_is_everything() {
+        let nearly = Progress {
+            bytes_finished: (2 << 30) - 1,
+            ..downloading()
+        };
+        assert_eq!(percent(&nearly), 99);
+        let all = Progress {
+            bytes_finished: 2 << 30,
+            ..downloading()
+        };
+        assert_eq!(percent(&all), 100);
+    }
+
+    #[test]
+    fn a_reason_from_outside_cannot_steer_the_terminal() {
+        let failed = Progress {
+            state: State::Failed {
+                message: "disk \u{1b}[2J gone".into(),
+            },
+            ..downloading()
+        };
+        assert!(!facts(&failed, 78).contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,371 @@
+//! `bt-erl run`: one session, one torrent, until it is complete or there is a reason to end.
+//!
+//! Turns what the library tells (events, figures, the outcome) and what the person tells (signals) into lines and an
+//! exit code. It decides nothing about the download itself.
+
+mod ended;
+mod stall;
+
+use std::collections::HashSet;
+use std::io::Stdout;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::exit;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bt_erl::protocol::Metainfo;
+use bt_erl::rt::signals::{Signal, Signals};
+use bt_erl::rt::{clock, net, spawn};
+use bt_erl::{Config, Event, Events, Outcome, PeerChange, Session, Torrent, TorrentOptions};
+use futures::stream::{self, BoxStream, SelectAll, StreamExt};
+use futures::{FutureExt, pin_mut, select_biased};
+
+pub(crate) use self::ended::Summary;
+pub(crate) use self::stall::StallWatch;
+use super::args::{PeerAddress, RunArgs};
+use super::exit::Ending;
+use super::fault::Fault;
+use super::json::{JsonLines, Line};
+use super::progress::{self, Display};
+use super::terminal::{Screen, Talk, clean};
+use super::{logging, torrent_file};
+
+/// How often the figures are looked at; a bar that moves ten times a second looks alive.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Between two `progress` lines of `--json`.
+const JSON_EVERY: Duration = Duration::from_secs(1);
+/// How long a name server may take to find the address of an `-a`.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
+/// `Session::stop` ends in five seconds by itself; this is for the case that it does not.
+const STOP_LIMIT: Duration = Duration::from_secs(6);
+/// How long the last events may take to come out after the outcome is known.
+const LAST_EVENTS_LIMIT: Duration = Duration::from_secs(1);
+
+/// Nobody but us stops this session, so this is the root supervisor's own decision.
+const GAVE_UP: &str = "too many processes crashed in too short a time, and the supervision tree gave up; run it again \
+    with --log-file and report what the log says";
+
+/// Runs the command to its end.
+pub(crate) fn run(args: &RunArgs) -> Ending {
+    let talk = match (args.quiet, args.json) {
+        (true, _) => Talk::ErrorsOnly,
+        (false, true) => Talk::NoProgress,
+        (false, false) => Talk::All,
+    };
+    let screen = Screen::new(talk);
+    let mut lines = args.json.then(|| JsonLines::new(std::io::stdout()));
+    let ended = logging::start(&args.log, &screen)
+        .map_err(Fault::from)
+        .and_then(|()| spawn::block_on(download(args, &screen, &mut lines)));
+    ended.unwrap_or_else(|fault| {
+        let (ending, message) = (fault.ending(), fault.sentence());
+        screen.error(&message);
+        if let Some(lines) = &mut lines {
+            lines.write(&Line::Error { exit: ending.code(), message });
+        }
+        ending
+    })
+}
+
+async fn download(
+    args: &RunArgs,
+    screen: &Screen,
+    lines: &mut Option<JsonLines<Stdout>>,
+) -> Result<Ending, Fault> {
+    let mut signals = Signals::new().map_err(|error| Fault::Signals { reason: error.to_string() })?;
+    let started = {
+        // Nothing that needs an orderly end has begun yet.
+        let (start, signal) = (start(args).fuse(), signals.next().fuse());
+        pin_mut!(start, signal);
+        select_biased! {
+            signal = signal => Err(signal),
+            started = start => Ok(started?),
+        }
+    };
+    let (session, torrent, metainfo) = match started {
+        Ok(started) => started,
+        Err(signal) => {
+            write(lines, Line::Stopped { exit: signal.exit_code(), bytes_finished: 0 });
+            return Ok(signal.into());
+        }
+    };
+    let mut download = Download {
+        args,
+        screen,
+        display: Display::new(screen, &metainfo.name),
+        lines,
+        stall: args
+            .exit_when_stalled
+            .map(|limit| StallWatch::new(limit, clock::since_start())),
+        next_line: clock::since_start() + JSON_EVERY,
+        met: HashSet::new(),
+        checked_at: clock::since_start(),
+        metainfo,
+        torrent,
+        events: Arc::new(session.events()),
+        session,
+    };
+    download.follow(signals).await
+}
+
+/// Everything up to a running download; the torrent file is read first, because most mistakes are there.
+async fn start(args: &RunArgs) -> Result<(Session, Torrent, Metainfo), Fault> {
+    let file = args.file.clone();
+    let metainfo = spawn::blocking(move || torrent_file::load(&file)).await?;
+    let asks_trackers = !args.no_tracker && !metainfo.trackers.is_empty();
+    let peers = resolve(&args.peers, asks_trackers).await?;
+    bt_erl::rt::files::raise_open_file_limit();
+    let mut config = Config::default();
+    if let Some(port) = args.port {
+        config.ports = Some(port..=port);
+    }
+    let mut options = TorrentOptions::new(&args.dir);
+    options.trackers = !args.no_tracker;
+    options.peers = peers;
+    let alone = options.peers.is_empty() && !asks_trackers;
+    let session = Session::start(config).await?;
+    if alone {
+        log::warn!(
+            "there is no tracker to ask and no peer was given with -a: waiting for peers that call us{}",
+            session.local_port().map_or(String::new(), |port| format!(" on port {port}"))
+        );
+    }
+    match session.add(metainfo.clone(), options).await {
+        Ok(torrent) => Ok((session, torrent, metainfo)),
+        Err(error) => {
+            stop(&session, None).await;
+            Err(error.into())
+        }
+    }
+}
+
+/// The addresses of all `-a`. A name that leads nowhere is a warning as long as somebody else can be asked.
+async fn resolve(peers: &[PeerAddress], asks_trackers: bool) -> Result<Vec<SocketAddr>, Fault> {
+    let looked_up = peers.iter().map(|peer| async move {
+        (peer, net::resolve(&peer.host, peer.port, RESOLVE_LIMIT).await)
+    });
+    let mut found = Vec::new();
+    for (peer, addresses) in futures::future::join_all(looked_up).await {
+        match addresses {
+            Ok(addresses) => found.extend(addresses),
+            Err(error) => log::warn!("peer {peer} is left out: {error}"),
+        }
+    }
+    if found.is_empty() && !peers.is_empty() && !asks_trackers {
+        return Err(Fault::NoPeerFound {
+            peers: peers.iter().map(ToString::to_string).collect(),
+        });
+    }
+    Ok(found)
+}
+
+fn write(lines: &mut Option<JsonLines<Stdout>>, line: Line) {
+    if let Some(lines) = lines {
+        lines.write(&line);
+    }
+}
+
+/// What the loop wakes up for.
+enum Happening {
+    Look,
+    Event(Event),
+    Outcome(Outcome),
+    Signal(Signal, Signals),
+}
+
+struct Download<'a> {
+    args: &'a RunArgs,
+    screen: &'a Screen,
+    display: Display,
+    lines: &'a mut Option<JsonLines<Stdout>>,
+    stall: Option<StallWatch>,
+    next_line: Duration,
+    /// Addresses that were connected at any time.
+    met: HashSet<SocketAddr>,
+    /// When the download proper began.
+    checked_at: Duration,
+    metainfo: Metainfo,
+    session: Session,
+    torrent: Torrent,
+    events: Arc<Events>,
+}
+
+impl Download<'_> {
+    async fn follow(&mut self, signals: Signals) -> Result<Ending, Fault> {
+        write(self.lines, self.started());
+        let mut happenings = self.happenings(signals);
+        while let Some(happening) = happenings.next().await {
+            match happening {
+                Happening::Look => {
+                    if let Some(fault) = self.look() {
+                        return self.fail(fault).await;
+                    }
+                }
+                Happening::Event(event) => self.event(&event),
+                Happening::Outcome(Outcome::Complete) => {
+                    self.last_events().await;
+                    self.complete();
+                    if !self.args.seed {
+                        stop(&self.session, None).await;
+                        return Ok(Ending::Complete);
+                    }
+                }
+                Happening::Outcome(Outcome::Failed(reason)) => {
+                    self.last_events().await;
+                    return self.fail(Fault::Download { reason }).await;
+                }
+                Happening::Outcome(Outcome::Stopped) => {
+                    return self.fail(Fault::Download { reason: GAVE_UP.to_owned() }).await;
+                }
+                Happening::Signal(signal, signals) => return Ok(self.interrupted(signal, signals).await),
+            }
+        }
+        // The ticker never ends.
+        Ok(Ending::Failed)
+    }
+
+    /// Signals, the outcome, events and a steady beat, as one stream.
+    fn happenings(&self, signals: Signals) -> SelectAll<BoxStream<'static, Happening>> {
+        let signal = stream::once(async move {
+            let mut signals = signals;
+            let signal = signals.next().await;
+            Happening::Signal(signal, signals)
+        });
+        let torrent = self.torrent.clone();
+        let outcome = stream::once(async move { Happening::Outcome(torrent.wait().await) });
+        let events = stream::unfold(self.events.clone(), |events| async move {
+            let event = events.recv().await?;
+            Some((Happening::Event(event), events))
+        });
+        let looks = stream::unfold(clock::Ticker::new(LOOK_EVERY), |mut ticker| async move {
+            ticker.tick().await;
+            Some((Happening::Look, ticker))
+        });
+        stream::select_all([signal.boxed(), outcome.boxed(), events.boxed(), looks.boxed()])
+    }
+
+    fn started(&self) -> Line {
+        Line::Started {
+            name: self.metainfo.name.clone(),
+            info_hash: self.metainfo.info_hash.to_string(),
+            pieces: self.metainfo.layout.pieces(),
+            bytes: self.metainfo.layout.total_bytes(),
+            dir: self.args.dir.display().to_string(),
+            port: self.session.local_port(),
+        }
+    }
+
+    fn look(&mut self) -> Option<Fault> {
+        let (progress, now) = (self.torrent.progress(), clock::since_start());
+        self.display.show(&progress, now);
+        if now >= self.next_line {
+            self.next_line = now + JSON_EVERY;
+            write(self.lines, Line::of_progress(&progress));
+        }
+        self.stall.as_mut()?.observe(&progress, now)
+    }
+
+    fn event(&mut self, event: &Event) {
+        if let Some(line) = Line::of_event(event) {
+            write(self.lines, line);
+        }
+        match event {
+            Event::Checked { finished, pieces } => {
+                self.checked_at = clock::since_start();
+                if *finished > 0 && finished < pieces {
+                    let pieces = progress::count(u64::from(*pieces), "piece");
+                    self.screen.say(&format!("{finished} of {pieces} are here already; going on with the rest"));
+                }
+            }
+            Event::Peer { address, change: PeerChange::Connected { .. } } => {
+                self.met.insert(*address);
+            }
+            Event::Disk { message } => {
+                if let Some(stall) = &mut self.stall {
+                    stall.disk_refused(message);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Events that were sent before the outcome but have not been written yet.
+    async fn last_events(&mut self) {
+        let events = self.events.clone();
+        let last = async {
+            while let Some(event) = events.recv().await {
+                self.event(&event);
+                if matches!(event, Event::Complete | Event::Failed { .. }) {
+                    break;
+                }
+            }
+        };
+        let _ = clock::timeout(LAST_EVENTS_LIMIT, last).await;
+    }
+
+    fn complete(&mut self) {
+        self.display.clear();
+        let progress = self.torrent.progress();
+        let summary = Summary {
+            bytes: progress.bytes_total,
+            downloaded: progress.downloaded,
+            took: clock::since_start().saturating_sub(self.checked_at),
+            peers: u32::try_from(self.met.len()).unwrap_or(u32::MAX),
+            restarts: progress.restarts,
+            refetched: progress.refetched,
+        };
+        let place = self.args.dir.join(&self.metainfo.name);
+        self.screen.say(&ended::summary_line(&summary, &place, self.screen.paint()));
+        write(self.lines, Line::of_summary(&summary));
+        if self.args.seed {
+            self.display = Display::new(self.screen, &self.metainfo.name);
+            self.screen.say(&match self.session.local_port() {
+                Some(port) => format!("serving on port {port} until Ctrl-C"),
+                None => "serving until Ctrl-C".to_owned(),
+            });
+        }
+    }
+
+    async fn fail(&mut self, fault: Fault) -> Result<Ending, Fault> {
+        self.display.clear();
+        stop(&self.session, None).await;
+        Err(fault)
+    }
+
+    /// Everything finished so far is on disk and known already; what is left to do is to say goodbye.
+    async fn interrupted(&mut self, signal: Signal, signals: Signals) -> Ending {
+        let progress = self.torrent.progress();
+        self.display.clear();
+        self.screen.say(&ended::interrupted_line(signal, &progress, &self.args.file));
+        stop(&self.session, Some(signals)).await;
+        let bytes_finished = self.torrent.progress().bytes_finished;
+        write(self.lines, Line::Stopped { exit: signal.exit_code(), bytes_finished });
+        signal.into()
+    }
+}
+
+/// Stops the session in order. With `signals`, one more of them ends the program on the spot.
+async fn stop(session: &Session, signals: Option<Signals>) {
+    let impatient = async {
+        match signals {
+            Some(mut signals) => signals.next().await,
+            None => std::future::pending().await,
+        }
+    };
+    let (stopped, impatient) = (clock::timeout(STOP_LIMIT, session.stop()).fuse(), impatient.fuse());
+    pin_mut!(stopped, impatient);
+    select_biased! {
+        signal = impatient => exit(i32::from(signal.exit_code())),
+        stopped = stopped => {
+            if stopped.is_err() {
+                log::warn!("the session did not stop in {} s; ending without it", STOP_LIMIT.as_secs());
+            }
+        }
+    }
+}
+
+/// For messages: how to spell a path that came from the command line.
+pub(crate) fn shown(path: &Path) -> String {
+    clean(&path.display().to_string()).into_owned()
+}

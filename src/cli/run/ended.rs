@@ -1,0 +1,115 @@
+//! The one line that is left on the screen when a download has ended.
+//!
+//! Pure text.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bt_erl::Progress;
+use bt_erl::rt::signals::Signal;
+
+use super::shown;
+use crate::cli::duration::short;
+use crate::cli::progress::count;
+use crate::cli::size::{ByteSize, rate};
+use crate::cli::terminal::Paint;
+
+/// A complete download in figures. Bytes, unless named otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// Size of the content.
+    pub(crate) bytes: u64,
+    /// What came from peers; the rest was here before.
+    pub(crate) downloaded: u64,
+    /// From the end of the check of what was here to completion.
+    pub(crate) took: Duration,
+    /// Addresses that were connected at any time.
+    pub(crate) peers: u32,
+    /// In the whole tree.
+    pub(crate) restarts: u64,
+    /// What came twice or for nothing; part of `downloaded`.
+    pub(crate) refetched: u64,
+}
+
+impl Summary {
+    /// Useful bytes that came.
+    fn fetched(&self) -> u64 {
+        self.downloaded.saturating_sub(self.refetched).min(self.bytes)
+    }
+
+    /// Useful bytes per second.
+    pub(crate) fn rate(&self) -> u64 {
+        (self.fetched() as f64 / self.took.as_secs_f64().max(0.001)) as u64
+    }
+}
+
+/// `complete: 300 MiB in 9.4 s (32 MiB/s) from 4 peers, 1 restart, 16 KiB fetched again: ./debian.iso`
+pub(crate) fn summary_line(summary: &Summary, place: &Path, paint: Paint) -> String {
+    let place = shown(place);
+    if summary.downloaded == 0 {
+        let bytes = ByteSize(summary.bytes);
+        return format!("{} all {bytes} are here and right: {place}", paint.green("already complete:"));
+    }
+    format!(
+        "{} {} in {} ({}) from {}, {}, {} fetched again: {place}",
+        paint.green("complete:"),
+        ByteSize(summary.fetched()),
+        short(summary.took),
+        rate(summary.rate()),
+        count(u64::from(summary.peers), "peer"),
+        count(summary.restarts, "restart"),
+        ByteSize(summary.refetched),
+    )
+}
+
+/// `interrupted: 600 of 1,500 pieces are finished and kept; to go on: bt-erl run file.torrent …`
+pub(crate) fn interrupted_line(signal: Signal, progress: &Progress, file: &Path) -> String {
+    if progress.pieces_finished == progress.pieces {
+        return format!("{signal}: the download is complete; saying goodbye");
+    }
+    format!(
+        "{signal}: {} of {} are finished and kept; the same command goes on with {}",
+        progress.pieces_finished,
+        count(u64::from(progress.pieces), "piece"),
+        shown(file),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary {
+        Summary {
+            bytes: 300 << 20,
+            downloaded: (300 << 20) + 16384,
+            took: Duration::from_millis(9400),
+            peers: 4,
+            restarts: 1,
+            refetched: 16384,
+        }
+    }
+
+    #[test]
+    fn the_summary_has_every_figure_in_one_line() {
+        assert_eq!(
+            summary_line(&summary(), Path::new("./debian.iso"), Paint::Plain),
+            "complete: 300 MiB in 9.4 s (31.9 MiB/s) from 4 peers, 1 restart, 16 KiB fetched again: ./debian.iso"
+        );
+    }
+
+    #[test]
+    fn a_torrent_that_was_here_already_is_not_praised_for_its_speed() {
+        let nothing = Summary { downloaded: 0, ..summary() };
+        assert_eq!(
+            summary_line(&nothing, Path::new("x"), Paint::Plain),
+            "already complete: all 300 MiB are here and right: x"
+        );
+    }
+
+    #[test]
+    fn a_download_that_took_no_time_has_a_rate_all_the_same() {
+        let instant = Summary { took: Duration::ZERO, ..summary() };
+        assert_eq!(instant.rate(), (300 << 20) * 1000);
+    }
+}

@@ -1,0 +1,174 @@
+//! A torrent's content: one range of bytes laid over its files, read and written by position.
+//!
+//! Sits between the workers of `storage_sup` and `rt::files`. All calls block. It checks no hash and knows no process;
+//! pad files (BEP 47) are zeros that are never on disk.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::path::Path;
+use std::sync::Arc;
+
+use sha1::{Digest, Sha1};
+
+use crate::protocol::{Bitfield, Layout, Metainfo, PieceIndex};
+use crate::rt::files::{DiskError, FilePool, Folder, PooledFile};
+
+/// The files of one torrent.
+#[derive(Debug)]
+pub(crate) struct Content {
+    layout: Layout,
+    /// `None` for a pad file.
+    files: Vec<Option<PooledFile>>,
+    lengths: Vec<u64>,
+}
+
+impl Content {
+    /// Opens (or makes) the download folder `dir`; touches none of the files.
+    pub(crate) fn open(metainfo: &Metainfo, dir: &Path, pool: &Arc<FilePool>) -> Result<Self, DiskError> {
+        let folder = Folder::open(dir)?;
+        let file = |f: &crate::protocol::metainfo::File| (!f.pad).then(|| pool.file(&folder, f.path.clone()));
+        Ok(Self {
+            layout: metainfo.layout.clone(),
+            files: metainfo.files.iter().map(file).collect(),
+            lengths: metainfo.files.iter().map(|f| f.length).collect(),
+        })
+    }
+
+    /// Writes `slices`, one after the other, from `offset` on.
+    pub(crate) fn write(&self, offset: u64, slices: &[&[u8]]) -> Result<(), DiskError> {
+        let length = slices.iter().map(|s| s.len() as u64).sum();
+        let mut rest = slices.iter().copied();
+        let mut part: &[u8] = &[];
+        for range in self.layout.file_ranges(offset, length) {
+            let mut left = range.length as usize;
+            let mut io = Vec::with_capacity(slices.len());
+            while left > 0 {
+                if part.is_empty() {
+                    let Some(next) = rest.next() else { break };
+                    part = next;
+                }
+                let (now, later) = part.split_at(part.len().min(left));
+                io.push(IoSlice::new(now));
+                left -= now.len();
+                part = later;
+            }
+            if let Some(Some(file)) = self.files.get(range.file) {
+                file.write_at(range.offset, &mut io)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `buffers`, one after the other, from `offset` on. Pad files read as zeros.
+    pub(crate) fn read<'a>(&self, offset: u64, buffers: impl Iterator<Item = &'a mut [u8]>) -> Result<(), DiskError> {
+        let mut buffers: Vec<&mut [u8]> = buffers.collect();
+        let length = buffers.iter().map(|b| b.len() as u64).sum();
+        buffers.reverse();
+        for range in self.layout.file_ranges(offset, length) {
+            let mut left = range.length as usize;
+            let mut io = Vec::with_capacity(buffers.len());
+            while left > 0
+                && let Some(buffer) = buffers.pop()
+            {
+                let (now, later) = buffer.split_at_mut(buffer.len().min(left));
+                left -= now.len();
+                io.push(now);
+                if !later.is_empty() {
+                    buffers.push(later);
+                }
+            }
+            match self.files.get(range.file) {
+                Some(Some(file)) => {
+                    let mut io: Vec<_> = io.into_iter().map(IoSliceMut::new).collect();
+                    file.read_at(range.offset, &mut io)?;
+                }
+                _ => io.into_iter().for_each(|zeros| zeros.fill(0)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the empty files, and says which pieces may be on disk already: those whose files reach far enough and hold
+    /// something other than a hole there. Only these are worth hashing.
+    pub(crate) fn survey(&self, metainfo: &Metainfo) -> Result<Bitfield, DiskError> {
+        let mut present = Vec::with_capacity(self.files.len());
+        for (file, length) in self.files.iter().zip(&self.lengths) {
+            let Some(file) = file else {
+                present.push(*length);
+                continue;
+            };
+            let found = file.length()?;
+            if found.is_none() && *length == 0 {
+                file.create()?;
+            }
+            present.push(found.unwrap_or(0));
+        }
+        let mut zeros = Zeros::default();
+        let mut maybe = Bitfield::new(self.layout.pieces());
+        for piece in (0..self.layout.pieces()).map(PieceIndex) {
+            let length = self.layout.piece_length(piece);
+            let mut ranges = self.layout.file_ranges(self.layout.piece_offset(piece), u64::from(length));
+            if !ranges.all(|r| present.get(r.file).is_some_and(|p| *p >= r.offset + r.length)) {
+                continue;
+            }
+            if !self.is_hole(piece)? || zeros.hash(length).as_ref() == Some(metainfo.hashes.get(piece)) {
+                maybe.set(piece.0);
+            }
+        }
+        Ok(maybe)
+    }
+
+    /// True when every byte of `piece` lies in a hole (and so reads as zero).
+    fn is_hole(&self, piece: PieceIndex) -> Result<bool, DiskError> {
+        let length = u64::from(self.layout.piece_length(piece));
+        for range in self.layout.file_ranges(self.layout.piece_offset(piece), length) {
+            if let Some(Some(file)) = self.files.get(range.file)
+                && file.next_data(range.offset)?.is_some_and(|data| data < range.offset + range.length)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Cuts files that are longer than the torrent says (left over from something else) to their length.
+    pub(crate) fn trim(&self) -> Result<(), DiskError> {
+        for (file, length) in self.files.iter().zip(&self.lengths) {
+            if let Some(file) = file
+                && file.length()?.is_some_and(|found| found > *length)
+            {
+                file.set_len(*length)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until everything written is on the disk itself, and closes the files.
+    pub(crate) fn close(&self) {
+        for file in self.files.iter().flatten() {
+            file.close();
+        }
+    }
+}
+
+/// The hash of a piece that is all zeros, computed once per length.
+#[derive(Default)]
+struct Zeros {
+    known: Option<(u32, [u8; 20])>,
+}
+
+impl Zeros {
+    fn hash(&mut self, length: u32) -> Option<[u8; 20]> {
+        if self.known.is_none_or(|(of, _)| of != length) {
+            let mut sha1 = Sha1::new();
+            let block = [0; 16384];
+            let mut left = length as usize;
+            while left > 0 {
+                let now = left.min(block.len());
+                sha1.update(&block[..now]);
+                left -= now;
+            }
+            self.known = Some((length, sha1.finalize().into()));
+        }
+        self.known.map(|(_, hash)| hash)
+    }
+}

@@ -1,0 +1,413 @@
+//! One per torrent: holds the have and want ordsets, grants runs to peers, and broadcasts `finished`.
+//!
+//! Parent: `torrent_sup`, after `store`. Restart: permanent. Lost on restart: who is connected (peers_sup comes back after it and
+//! calls again) and which blocks were on their way; have, want and the blocks that arrived are read again from `store`.
+//! It touches no socket, no file and no block; what to grant is `protocol::Picker`'s decision, whom to call `protocol::Book`'s.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use supervisors::{Addr, Down, Exit, Pid, Process};
+
+use super::{file_worker, peer, store, tracker};
+use crate::events::{Event, PeerChange};
+use crate::protocol::{Bitfield, Grant, Layout, PeerId, PeerKey, Picker, PieceIndex, Pieces, Run};
+use crate::rt::blocks::Lease;
+use crate::rt::net::Socket;
+use crate::rt::{clock, dice};
+use crate::tables::{State, TorrentTable, lock};
+use crate::tree::peers_sup;
+
+/// Calls and back-offs under way at once, beside the connections there are.
+const MAX_CALLING: usize = 60;
+
+/// What the client is told.
+pub(crate) enum Msg {
+    /// From `store`, answering `Hello`: what is there already. `in_hand`: whole pieces that the workers still hold.
+    Ready { have: Bitfield, partials: Vec<(PieceIndex, Bitfield)>, in_hand: Vec<PieceIndex> },
+    /// From `store`: `piece` passed its SHA-1 check and is on disk.
+    Finished { piece: PieceIndex, sources: Vec<SocketAddr> },
+    /// From `store`: `piece` failed its SHA-1 check; `sources` sent its blocks.
+    Bad { piece: PieceIndex, sources: Vec<SocketAddr> },
+    /// From `peer`: connected and shaken hands; answered by `Welcome` or `Close`.
+    Joined(Joined),
+    /// From `peer`: the other side has these pieces.
+    Bitfield { key: PeerKey, pieces: Bitfield },
+    /// From `peer`: the other side has this piece too.
+    Has { key: PeerKey, piece: PieceIndex },
+    /// From `peer`: `done` have landed at the store; there is room for `blocks` more (0: none now).
+    Ask { key: PeerKey, done: Vec<Run>, blocks: u32 },
+    /// From `peer`: these will not come (choked or too slow); `got` of them landed at the store all the same.
+    GiveBack { key: PeerKey, run: Run, got: Vec<u32> },
+    /// From `peer`: the other side broke the protocol.
+    Misbehaved { address: SocketAddr, reason: String },
+    /// From the process table: a peer process ended.
+    Down { key: PeerKey, down: Down },
+    /// From `tracker` or the user: addresses where peers may be.
+    Found { addresses: Vec<SocketAddr>, direct: bool },
+    /// From `listener`: a peer called us and named this torrent.
+    Incoming { socket: Socket, address: SocketAddr, peer_id: PeerId },
+}
+
+/// A connection that has shaken hands.
+pub(crate) struct Joined {
+    pub(crate) key: PeerKey,
+    pub(crate) pid: Pid,
+    pub(crate) addr: Addr<peer::Msg>,
+    pub(crate) address: SocketAddr,
+    pub(crate) peer_id: PeerId,
+    pub(crate) outgoing: bool,
+}
+
+struct Client {
+    torrent: Arc<TorrentTable>,
+    layout: Layout,
+    pieces: Pieces,
+    have: Bitfield,
+    picker: Picker,
+    peers: BTreeMap<PeerKey, Connection>,
+    /// Peers that asked when there was nothing to grant.
+    waiting: BTreeSet<PeerKey>,
+    leases: BTreeMap<PieceIndex, Lease>,
+    measured: (Duration, u64),
+}
+
+struct Connection {
+    addr: Addr<peer::Msg>,
+    address: SocketAddr,
+    peer_id: PeerId,
+    pieces: u32,
+    interested: bool,
+    wants: u32,
+}
+
+/// The process body.
+pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
+    let mailbox = torrent.client.mailbox.clone();
+    process.shows(&mailbox);
+    let mut inbox = mailbox.stream();
+    torrent.store.cast(store::Msg::Hello);
+    let mut client = loop {
+        match inbox.next().await {
+            Some(Msg::Ready { have, partials, in_hand }) => break Client::new(torrent.clone(), have, partials, in_hand),
+            Some(Msg::Found { addresses, direct }) => note(&torrent, &addresses, direct),
+            Some(_) => {} // of an earlier life: its peers are gone, its pieces come with Ready
+            None => return Ok(()),
+        }
+    };
+    process.ready();
+    client.settle();
+    let mut ticker = clock::Ticker::new(Duration::from_millis(500));
+    let mut tick = Box::pin(beat(&mut ticker)).fuse();
+    loop {
+        futures::select_biased! {
+            message = inbox.next() => match message {
+                Some(message) => client.handle(message),
+                None => return Ok(()),
+            },
+            again = tick => {
+                client.tick();
+                tick = Box::pin(beat(again)).fuse();
+            }
+        }
+    }
+}
+
+async fn beat(ticker: &mut clock::Ticker) -> &mut clock::Ticker {
+    ticker.tick().await;
+    ticker
+}
+
+fn note(torrent: &TorrentTable, addresses: &[SocketAddr], direct: bool) {
+    let mut book = lock(&torrent.book);
+    for address in addresses {
+        book.add(*address, direct, clock::since_start());
+    }
+    torrent.counts.known.store(book.known() as u32, Ordering::Relaxed);
+}
+
+impl Client {
+    fn new(torrent: Arc<TorrentTable>, have: Bitfield, partials: Vec<(PieceIndex, Bitfield)>, in_hand: Vec<PieceIndex>) -> Self {
+        let layout = torrent.metainfo.layout.clone();
+        let whole = in_hand.into_iter().map(|piece| (piece, Bitfield::full(layout.blocks_in(piece))));
+        let open: Vec<_> = partials.into_iter().chain(whole).collect();
+        // What arrived is in memory already, whether the budget likes it or not.
+        let lease = |piece| torrent.session.budget.reserve_anyway(u64::from(layout.piece_length(piece)));
+        let leases = open.iter().map(|(piece, _)| (*piece, lease(*piece))).collect();
+        Self {
+            pieces: Pieces::having(&layout, &have),
+            picker: Picker::new(layout.clone(), &have, open.into_iter(), dice::seed()),
+            peers: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            measured: (clock::since_start(), torrent.counts.downloaded.load(Ordering::Relaxed)),
+            leases,
+            have,
+            layout,
+            torrent,
+        }
+    }
+
+    fn handle(&mut self, message: Msg) {
+        match message {
+            Msg::Ready { .. } => {}
+            Msg::Finished { piece, sources } => self.finished(piece, &sources),
+            Msg::Bad { piece, sources } => self.bad(piece, &sources),
+            Msg::Joined(joined) => self.joined(joined),
+            Msg::Bitfield { key, pieces } => self.bitfield(key, pieces),
+            Msg::Has { key, piece } => self.has(key, piece),
+            Msg::Ask { key, done, blocks } => self.ask(key, &done, blocks),
+            Msg::GiveBack { key, run, got } => self.give_back(key, run, &got),
+            Msg::Misbehaved { address, reason } => self.ban(address, reason),
+            Msg::Down { key, down } => self.left(key, &down),
+            Msg::Found { addresses, direct } => {
+                note(&self.torrent, &addresses, direct);
+                self.call();
+            }
+            Msg::Incoming { socket, address, peer_id } => self.incoming(socket, address, peer_id),
+        }
+    }
+
+    // -- pieces ---------------------------------------------------------------------------------------------------
+
+    fn finished(&mut self, piece: PieceIndex, sources: &[SocketAddr]) {
+        self.leases.remove(&piece);
+        self.picker.finished(piece);
+        match self.pieces.finish(piece) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return log::error!("{error}"),
+        }
+        self.have.set(piece.0);
+        let mut book = lock(&self.torrent.book);
+        for source in sources {
+            book.judge(*source, true);
+        }
+        drop(book);
+        self.torrent.tell(Event::finished(piece));
+        for connection in self.peers.values() {
+            let _ = connection.addr.cast(peer::Msg::Finished { piece });
+        }
+        self.update_interest();
+        self.settle();
+        self.wake();
+    }
+
+    fn bad(&mut self, piece: PieceIndex, sources: &[SocketAddr]) {
+        log::warn!("piece {piece} failed its SHA-1 check; it came from {}", Names(sources));
+        self.leases.remove(&piece);
+        self.picker.failed(piece);
+        for source in sources {
+            let banned = lock(&self.torrent.book).judge(*source, false);
+            if banned || sources.len() == 1 {
+                self.ban(*source, format!("sent data that failed the hash of piece {piece}"));
+            }
+        }
+        self.wake();
+    }
+
+    /// Complete? Then everybody who cares is told once.
+    fn settle(&mut self) {
+        if !self.pieces.is_complete() {
+            return;
+        }
+        let before = std::mem::replace(&mut *lock(&self.torrent.state), State::Complete);
+        if before == State::Complete {
+            return;
+        }
+        self.torrent.session.file_jobs.cast(file_worker::Msg::Trim(self.torrent.clone()));
+        for announcer in &self.torrent.trackers {
+            announcer.cast(tracker::Msg::Completed);
+        }
+        self.torrent.tell(Event::Complete);
+    }
+
+    // -- peers ----------------------------------------------------------------------------------------------------
+
+    fn joined(&mut self, joined: Joined) {
+        let Joined { key, pid, addr, address, peer_id, outgoing } = joined;
+        let double = self.peers.values().any(|c| c.address == address || (c.peer_id == peer_id && c.address.ip() == address.ip()));
+        let full = self.peers.len() >= self.torrent.options.max_peers;
+        if double || full {
+            let reason = if double { "connected already" } else { "enough peers are connected" };
+            let _ = addr.cast(peer::Msg::Close { reason });
+            return;
+        }
+        supervisors::monitor(pid, &self.torrent.client.addr, move |down| Msg::Down { key, down });
+        lock(&self.torrent.book).connected(address);
+        let _ = addr.cast(peer::Msg::Welcome { have: self.have.clone() });
+        self.picker.joined(key, Bitfield::new(self.layout.pieces()));
+        self.peers.insert(key, Connection { addr, address, peer_id, pieces: 0, interested: false, wants: 0 });
+        self.torrent.counts.peers.store(self.peers.len() as u32, Ordering::Relaxed);
+        let change = PeerChange::Connected { peer_id: peer_id.to_string(), outgoing };
+        self.torrent.tell(Event::Peer { address, change });
+    }
+
+    fn left(&mut self, key: PeerKey, down: &Down) {
+        self.picker.left(key);
+        self.waiting.remove(&key);
+        if let Some(connection) = self.peers.remove(&key) {
+            self.torrent.counts.peers.store(self.peers.len() as u32, Ordering::Relaxed);
+            let change = PeerChange::Disconnected { reason: down.reason.to_string() };
+            self.torrent.tell(Event::Peer { address: connection.address, change });
+        }
+        self.wake();
+        self.call();
+    }
+
+    fn ban(&mut self, address: SocketAddr, reason: String) {
+        log::warn!("peer {address} is banned: it {reason}");
+        lock(&self.torrent.book).ban(address);
+        self.torrent.tell(Event::Peer { address, change: PeerChange::Banned { reason } });
+        for connection in self.peers.values().filter(|c| c.address == address) {
+            let _ = connection.addr.cast(peer::Msg::Close { reason: "banned" });
+        }
+    }
+
+    fn bitfield(&mut self, key: PeerKey, pieces: Bitfield) {
+        if let Some(connection) = self.peers.get_mut(&key) {
+            connection.pieces = pieces.count();
+            self.picker.joined(key, pieces);
+            self.interest(key);
+        }
+    }
+
+    fn has(&mut self, key: PeerKey, piece: PieceIndex) {
+        if let Some(connection) = self.peers.get_mut(&key) {
+            connection.pieces += 1;
+            self.picker.has(key, piece);
+            self.interest(key);
+            if self.waiting.contains(&key) && !self.have.get(piece.0) {
+                self.grant(key);
+            }
+        }
+    }
+
+    /// Tells a peer when it becomes interesting or ceases to be.
+    fn interest(&mut self, key: PeerKey) {
+        let interesting = self.picker.interesting(key);
+        if let Some(connection) = self.peers.get_mut(&key)
+            && connection.interested != interesting
+        {
+            connection.interested = interesting;
+            let _ = connection.addr.cast(peer::Msg::Interest { interested: interesting });
+        }
+    }
+
+    fn update_interest(&mut self) {
+        let interested: Vec<PeerKey> = self.peers.iter().filter(|(_, c)| c.interested).map(|(key, _)| *key).collect();
+        for key in interested {
+            self.interest(key);
+        }
+    }
+
+    // -- runs -----------------------------------------------------------------------------------------------------
+
+    fn ask(&mut self, key: PeerKey, done: &[Run], blocks: u32) {
+        for run in done {
+            self.picker.received(key, *run);
+        }
+        if blocks > 0
+            && let Some(connection) = self.peers.get_mut(&key)
+        {
+            connection.wants = blocks;
+            self.grant(key);
+        }
+    }
+
+    fn give_back(&mut self, key: PeerKey, run: Run, got: &[u32]) {
+        for block in got {
+            self.picker.received(key, Run { piece: run.piece, first: *block, blocks: 1 });
+        }
+        self.picker.give_back(key, run);
+        self.wake();
+    }
+
+    fn grant(&mut self, key: PeerKey) {
+        let Some(connection) = self.peers.get_mut(&key) else { return };
+        let budget = &self.torrent.session.budget;
+        let mut lease = None;
+        let may_open = |bytes: u32| {
+            lease = budget.try_reserve(u64::from(bytes));
+            lease.is_some()
+        };
+        match self.picker.grant(key, connection.wants, clock::since_start(), may_open) {
+            Grant::Run(run) => {
+                self.waiting.remove(&key);
+                connection.wants = 0;
+                if let Some(lease) = lease {
+                    self.leases.insert(run.piece, lease);
+                }
+                let _ = connection.addr.cast(peer::Msg::Grant { run });
+            }
+            Grant::Later | Grant::Nothing => {
+                self.waiting.insert(key);
+            }
+        }
+    }
+
+    /// Something came free: those who wait may have it.
+    fn wake(&mut self) {
+        for key in self.waiting.clone() {
+            self.grant(key);
+        }
+    }
+
+    // -- calling --------------------------------------------------------------------------------------------------
+
+    fn call(&mut self) {
+        if self.pieces.is_complete() || self.torrent.session.is_stopping() {
+            return;
+        }
+        let mut book = lock(&self.torrent.book);
+        let room = (self.torrent.options.max_peers.saturating_sub(self.peers.len())).min(MAX_CALLING);
+        while book.held().saturating_sub(self.peers.len()) < room
+            && let Some(address) = book.call_next(clock::since_start())
+        {
+            self.torrent.peers_sup.cast_start_child(peers_sup::outgoing(&self.torrent, address));
+        }
+    }
+
+    fn incoming(&mut self, socket: Socket, address: SocketAddr, peer_id: PeerId) {
+        let full = self.peers.len() >= self.torrent.options.max_peers;
+        if full || lock(&self.torrent.book).is_banned(address) {
+            return socket.shutdown();
+        }
+        self.torrent.peers_sup.cast_start_child(peers_sup::incoming(&self.torrent, socket, address, peer_id));
+    }
+
+    fn tick(&mut self) {
+        self.measure();
+        self.call();
+        self.wake();
+        let few = !self.pieces.is_complete() && self.peers.len() < 10;
+        for announcer in self.torrent.trackers.iter().filter(|_| few) {
+            announcer.cast(tracker::Msg::NeedPeers);
+        }
+    }
+
+    fn measure(&mut self) {
+        let (at, bytes) = (clock::since_start(), self.torrent.counts.downloaded.load(Ordering::Relaxed));
+        let seconds = at.saturating_sub(self.measured.0).as_secs_f64();
+        if seconds > 0.1 {
+            let now = bytes.saturating_sub(self.measured.1) as f64 / seconds;
+            let before = self.torrent.counts.rate.load(Ordering::Relaxed) as f64;
+            let smooth = if before == 0.0 { now } else { 0.7 * before + 0.3 * now };
+            self.torrent.counts.rate.store(smooth as u64, Ordering::Relaxed);
+            self.measured = (at, bytes);
+        }
+    }
+}
+
+/// Addresses in a log line.
+struct Names<'a>(&'a [SocketAddr]);
+
+impl std::fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<String> = self.0.iter().take(5).map(SocketAddr::to_string).collect();
+        write!(f, "{}", names.join(", "))
+    }
+}

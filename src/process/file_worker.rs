@@ -1,0 +1,97 @@
+//! Writes whole pieces and reads blocks for uploads, on a thread of its own.
+//!
+//! Parent: `storage_sup`. Restart: permanent. Lost on restart: nothing; queued jobs wait in the session's table, and the job in
+//! hand goes back to whoever sent it. It hashes nothing and keeps no state between jobs.
+
+use std::sync::Arc;
+
+use supervisors::{Addr, BlockingProcess, Exit};
+
+use super::piece_worker::Job;
+use super::{peer, store};
+use crate::protocol::{BLOCK_BYTES, BlockRange};
+use crate::rt::blocks::Block;
+use crate::tables::{SessionTable, TorrentTable};
+
+/// What a file worker is asked to do.
+pub(crate) enum Msg {
+    /// From `piece_worker`: a piece that passed its hash.
+    Write(Job),
+    /// From `peer`: blocks that follow each other, to be sent to the other side.
+    Read(Read),
+    /// From `store`, at its start: make the empty files, see which pieces may be there.
+    Survey(Arc<TorrentTable>),
+    /// From `client`, when every piece is finished: cut files that are longer than the torrent says (left over from something else).
+    Trim(Arc<TorrentTable>),
+}
+
+/// A read for an upload; the answer goes back through `to`, also when a worker crashes with it.
+pub(crate) struct Read {
+    pub(crate) torrent: Arc<TorrentTable>,
+    pub(crate) ranges: Vec<BlockRange>,
+    pub(crate) to: Addr<peer::Msg>,
+}
+
+impl Read {
+    fn answer(mut self, blocks: Vec<Block>) {
+        let ranges = std::mem::take(&mut self.ranges);
+        let _ = self.to.cast(peer::Msg::Read { ranges, blocks });
+    }
+}
+
+impl Drop for Read {
+    fn drop(&mut self) {
+        if !self.ranges.is_empty() {
+            let _ = self.to.cast(peer::Msg::Read { ranges: Vec::new(), blocks: Vec::new() });
+        }
+    }
+}
+
+/// The process body.
+pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
+    loop {
+        match process.recv(&session.file_jobs.mailbox)? {
+            Msg::Write(job) => write(job),
+            Msg::Read(read) => answer(session, read),
+            Msg::Survey(torrent) => {
+                let found = torrent.content.survey(&torrent.metainfo);
+                torrent.store.cast(store::Msg::Surveyed { found });
+            }
+            Msg::Trim(torrent) => {
+                if let Err(error) = torrent.content.trim() {
+                    log::warn!("a file stays longer than the torrent says: {error}");
+                }
+            }
+        }
+    }
+}
+
+fn write(job: Job) {
+    let torrent = job.torrent.clone();
+    let Some(whole) = job.whole() else { return };
+    let slices: Vec<&[u8]> = whole.blocks.iter().map(|block| &block[..]).collect();
+    let written = torrent.content.write(torrent.metainfo.layout.piece_offset(whole.piece), &slices);
+    let Some(whole) = job.done() else { return };
+    torrent.store.cast(match written {
+        Ok(()) => store::Msg::Written { piece: whole.piece, sources: whole.sources },
+        Err(error) => store::Msg::NotWritten { whole, error },
+    });
+}
+
+fn answer(session: &SessionTable, read: Read) {
+    let Some(first) = read.ranges.first() else { return };
+    let offset = read.torrent.metainfo.layout.piece_offset(first.piece) + u64::from(first.begin);
+    let mut blocks = Vec::with_capacity(read.ranges.len());
+    for range in &read.ranges {
+        let mut left = range.length;
+        while left > 0 {
+            let block = session.pool.take(left.min(BLOCK_BYTES) as usize);
+            left -= block.len() as u32;
+            blocks.push(block);
+        }
+    }
+    match read.torrent.content.read(offset, blocks.iter_mut().map(|b| &mut b[..])) {
+        Ok(()) => read.answer(blocks),
+        Err(error) => log::warn!("cannot serve a finished piece: {error}"),
+    }
+}

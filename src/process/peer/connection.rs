@@ -1,0 +1,441 @@
+//! The loop of an established connection.
+//!
+//! Part of `peer`. It waits for the first of: a message in the mailbox, bytes from the socket, room in the socket, the timer; then
+//! routes it. What to ask for is decided by `protocol::Pipeline`, what to serve by `protocol::Upload`.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::FutureExt;
+use futures::io::AsyncRead;
+use supervisors::{Addr, Process};
+
+use super::outbox::Outbox;
+use super::{End, Msg};
+use crate::process::{client, file_worker, store};
+use crate::protocol::pipeline::{Landed, Pipeline};
+use crate::protocol::upload::{Asked, Upload};
+use crate::protocol::wire::{self, Decoded, Limits};
+use crate::protocol::{Bitfield, BlockRange, Layout, Message, PeerId, PeerKey, PieceIndex, WireError};
+use crate::rt::blocks::Block;
+use crate::rt::{clock, spawn};
+use crate::rt::net::Socket;
+use crate::tables::TorrentTable;
+
+/// The peer's timer: keep-alive, stale requests, work asked for.
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+/// A connection on which nothing was heard for so long is dead; others send a keep-alive every two minutes (BEP 3).
+const SILENCE: Duration = Duration::from_secs(150);
+/// We say something at least this often.
+const KEEP_ALIVE: Duration = Duration::from_secs(90);
+/// Read buffer of a quiet connection, and of one that fills it.
+const SMALL_READ: usize = 16 * 1024;
+const LARGE_READ: usize = 256 * 1024;
+/// With more than this waiting to be written, no more blocks are read for the other side.
+const ENOUGH_WAITING: usize = 512 * 1024;
+/// Messages and reads handled before other processes get their turn.
+const TURN: usize = 16;
+/// Blocks that nobody asked for that a peer may send per minute before it counts as a flood (BEP 6 peers race with cancels).
+const MAX_UNREQUESTED: u32 = 600;
+
+enum Wake {
+    Mail(Msg),
+    Read(usize),
+    Wrote(usize),
+    Timer,
+}
+
+struct Connection<'a> {
+    torrent: &'a Arc<TorrentTable>,
+    layout: &'a Layout,
+    key: PeerKey,
+    me: Addr<Msg>,
+    address: SocketAddr,
+    now: Duration,
+    out: Outbox,
+    have: Bitfield,
+    theirs: Bitfield,
+    /// A bitfield may only come before any other message.
+    may_bitfield: bool,
+    peer_choked: bool,
+    am_interested: bool,
+    pipeline: Pipeline<Block>,
+    asked: bool,
+    done: Vec<crate::protocol::Run>,
+    upload: Upload,
+    unrequested: u32,
+    heard: Duration,
+    said: Duration,
+}
+
+/// Runs the connection to its end. Blocks that came for unfinished runs reach the store whatever the end is.
+pub(super) async fn run(
+    process: &Process,
+    torrent: &Arc<TorrentTable>,
+    socket: Socket,
+    address: SocketAddr,
+    peer_id: PeerId,
+    outgoing: bool,
+) -> End {
+    let (me, mailbox) = supervisors::mailbox();
+    process.shows(&mailbox);
+    let mut inbox = mailbox.stream();
+    let key = torrent.session.next_key();
+    let pid = process.pid();
+    torrent.client.cast(client::Msg::Joined(client::Joined { key, pid, addr: me.clone(), address, peer_id, outgoing }));
+    let have = loop {
+        match inbox.next().await {
+            Some(Msg::Welcome { have }) => break have,
+            Some(Msg::Close { reason }) => return End::Goodbye(reason.to_owned()),
+            Some(_) => {}
+            None => return End::Goodbye("the client is gone".to_owned()),
+        }
+    };
+    let mut connection = Connection::new(torrent, key, me, address, have);
+    let end = match connection.serve(&socket, &mut inbox).await {
+        Ok(never) => match never {},
+        Err(end) => end,
+    };
+    connection.hand_over();
+    socket.shutdown();
+    end
+}
+
+impl<'a> Connection<'a> {
+    fn new(torrent: &'a Arc<TorrentTable>, key: PeerKey, me: Addr<Msg>, address: SocketAddr, have: Bitfield) -> Self {
+        let now = clock::since_start();
+        let layout = &torrent.metainfo.layout;
+        let mut out = Outbox::default();
+        if !have.none() {
+            out.message(&Message::Bitfield(have.as_bytes()));
+        }
+        Self {
+            torrent,
+            layout,
+            key,
+            me,
+            address,
+            now,
+            out,
+            have,
+            theirs: Bitfield::new(layout.pieces()),
+            may_bitfield: true,
+            peer_choked: true,
+            am_interested: false,
+            pipeline: Pipeline::new(now),
+            asked: false,
+            done: Vec::new(),
+            upload: Upload::default(),
+            unrequested: 0,
+            heard: now,
+            said: now,
+        }
+    }
+
+    async fn serve(
+        &mut self,
+        socket: &Socket,
+        inbox: &mut (impl futures::Stream<Item = Msg> + Unpin),
+    ) -> Result<std::convert::Infallible, End> {
+        let limits = Limits::of(self.layout);
+        let mut buffer = vec![0; SMALL_READ];
+        let (mut start, mut end) = (0, 0);
+        let mut timer = Box::pin(clock::sleep(TEN_SECONDS));
+        let mut turns = 0;
+        loop {
+            let wake = poll_fn(|cx| {
+                if let Poll::Ready(Some(message)) = inbox.poll_next_unpin(cx) {
+                    return Poll::Ready(Ok(Wake::Mail(message)));
+                }
+                if self.out.waiting() > 0
+                    && let Poll::Ready(wrote) = self.out.poll_write(cx, socket)
+                {
+                    return Poll::Ready(wrote.map(Wake::Wrote));
+                }
+                let mut reader = socket;
+                if let Poll::Ready(read) = Pin::new(&mut reader).poll_read(cx, &mut buffer[end..]) {
+                    return Poll::Ready(read.map(Wake::Read));
+                }
+                timer.poll_unpin(cx).map(|()| Ok(Wake::Timer))
+            })
+            .await?;
+            self.now = clock::since_start();
+            match wake {
+                Wake::Mail(message) => self.mail(message)?,
+                Wake::Wrote(0) => return Err(End::Environment("the other side takes no more".to_owned())),
+                Wake::Wrote(_) => {
+                    self.said = self.now;
+                    self.read_for_them();
+                }
+                Wake::Read(0) => return Err(End::Environment("the other side hung up".to_owned())),
+                Wake::Read(n) => {
+                    self.heard = self.now;
+                    end += n;
+                    let full = end == buffer.len();
+                    let needed = loop {
+                        match wire::decode(&buffer[start..end], &limits).map_err(|e| self.broke(&e))? {
+                            Decoded::Message { message, used } => {
+                                start += used;
+                                self.message(message)?;
+                            }
+                            Decoded::Partial { needed } => break needed,
+                        }
+                    };
+                    // What is left of a frame moves to the front, so that the whole buffer is there for the next read.
+                    buffer.copy_within(start..end, 0);
+                    (start, end) = (0, end - start);
+                    if needed > buffer.len() || (full && buffer.len() < LARGE_READ) {
+                        let grown = needed.max(buffer.len() * 4).min(LARGE_READ.max(needed));
+                        buffer.resize(grown, 0);
+                    }
+                    self.after_reading();
+                }
+                Wake::Timer => {
+                    timer = Box::pin(clock::sleep(TEN_SECONDS));
+                    self.ten_seconds()?;
+                    if end == 0 && self.pipeline.is_empty() && buffer.len() > SMALL_READ {
+                        buffer = vec![0; SMALL_READ];
+                    }
+                }
+            }
+            turns += 1;
+            if turns % TURN == 0 {
+                spawn::yield_now().await;
+            }
+        }
+    }
+
+    fn broke(&self, error: &WireError) -> End {
+        End::Misbehaved(format!("sent {error}"))
+    }
+
+    // -- from the mailbox -----------------------------------------------------------------------------------------
+
+    fn mail(&mut self, message: Msg) -> Result<(), End> {
+        match message {
+            Msg::Welcome { .. } => {}
+            Msg::Grant { run } => {
+                self.asked = false;
+                if self.peer_choked {
+                    self.give_back(Landed { run, blocks: Vec::new() });
+                } else {
+                    self.pipeline.grant(run, self.now);
+                    self.request();
+                    self.ask();
+                }
+            }
+            Msg::Interest { interested } => {
+                if interested != self.am_interested {
+                    self.am_interested = interested;
+                    self.out.message(if interested { &Message::Interested } else { &Message::NotInterested });
+                }
+                self.part_if_both_seed()?;
+            }
+            Msg::Finished { piece } => self.finished(piece)?,
+            Msg::Close { reason } => return Err(End::Goodbye(reason.to_owned())),
+            Msg::Read { ranges, blocks } => self.send_blocks(&ranges, blocks),
+        }
+        Ok(())
+    }
+
+    fn finished(&mut self, piece: PieceIndex) -> Result<(), End> {
+        self.have.set(piece.0);
+        let (layout, out) = (self.layout, &mut self.out);
+        self.pipeline.cancel(piece, |p, n| layout.block(p, n), |range| out.message(&Message::Cancel(range)));
+        if !self.theirs.get(piece.0) {
+            self.out.message(&Message::Have { piece });
+        }
+        self.request();
+        self.ask();
+        self.part_if_both_seed()
+    }
+
+    /// Two seeds have nothing to say to each other.
+    fn part_if_both_seed(&self) -> Result<(), End> {
+        if self.have.all() && self.theirs.all() {
+            return Err(End::Goodbye("both sides have everything".to_owned()));
+        }
+        Ok(())
+    }
+
+    // -- from the other side --------------------------------------------------------------------------------------
+
+    fn message(&mut self, message: Message<'_>) -> Result<(), End> {
+        let first = std::mem::take(&mut self.may_bitfield);
+        match message {
+            Message::KeepAlive => self.may_bitfield = first,
+            Message::Choke => {
+                self.peer_choked = true;
+                for landed in self.pipeline.drain() {
+                    self.give_back(landed);
+                }
+            }
+            Message::Unchoke => self.peer_choked = false,
+            Message::Interested => self.unchoke(),
+            Message::NotInterested => {}
+            Message::Have { piece } => {
+                if self.theirs.set(piece.0) {
+                    self.torrent.client.cast(client::Msg::Has { key: self.key, piece });
+                    self.part_if_both_seed()?;
+                }
+            }
+            Message::Bitfield(_) if !first => {
+                return Err(End::Misbehaved("sent a bitfield after other messages".to_owned()));
+            }
+            Message::Bitfield(bits) => {
+                let pieces = Bitfield::from_wire(bits, self.layout.pieces());
+                let pieces = pieces.map_err(|e| End::Misbehaved(format!("sent a bad bitfield: {e}")))?;
+                self.theirs = pieces.clone();
+                self.torrent.client.cast(client::Msg::Bitfield { key: self.key, pieces });
+                self.part_if_both_seed()?;
+            }
+            Message::Request(range) => self.requested(range)?,
+            Message::Cancel(range) => self.upload.cancel(range),
+            Message::Block { piece, begin, bytes } => self.block(piece, begin, bytes)?,
+            Message::Port(_) => {}
+            Message::Unknown { id, length } => log::trace!("peer {}: message {id} of {length} bytes skipped", self.address),
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, piece: PieceIndex, begin: u32, bytes: &[u8]) -> Result<(), End> {
+        let range = BlockRange { piece, begin, length: bytes.len() as u32 };
+        let counts = &self.torrent.counts;
+        counts.downloaded.fetch_add(u64::from(range.length), Ordering::Relaxed);
+        let whole = self.layout.block(piece, begin / crate::protocol::BLOCK_BYTES) == range;
+        let place = if whole { self.pipeline.accept(range) } else { None };
+        let Some(place) = place else {
+            counts.wasted.fetch_add(u64::from(range.length), Ordering::Relaxed);
+            self.unrequested += 1;
+            if self.unrequested > MAX_UNREQUESTED {
+                return Err(End::Misbehaved("keeps sending blocks that nobody asked for".to_owned()));
+            }
+            return Ok(());
+        };
+        let block = self.torrent.session.pool.copy(bytes);
+        if let Some(landed) = self.pipeline.put(place, range, block, self.now) {
+            self.done.push(landed.run);
+            self.land(landed);
+        }
+        Ok(())
+    }
+
+    fn requested(&mut self, range: BlockRange) -> Result<(), End> {
+        if !self.have.get(range.piece.0) {
+            return Err(End::Misbehaved(format!("asked for piece {}, which was never announced to it", range.piece)));
+        }
+        match self.upload.request(range) {
+            Asked::Queued | Asked::Choked => Ok(()),
+            Asked::Flood => Err(End::Misbehaved("floods us with requests".to_owned())),
+        }
+    }
+
+    /// After a batch of messages: more requests out, finished runs reported, work asked for, reads started.
+    fn after_reading(&mut self) {
+        self.request();
+        self.ask();
+        self.read_for_them();
+    }
+
+    // -- downloading ----------------------------------------------------------------------------------------------
+
+    fn request(&mut self) {
+        if !self.peer_choked {
+            let (layout, out) = (self.layout, &mut self.out);
+            self.pipeline.requests(self.now, |p, n| layout.block(p, n), |range| out.message(&Message::Request(range)));
+        }
+    }
+
+    /// Reports finished runs and asks for work, in one message.
+    fn ask(&mut self) {
+        let wants = !self.peer_choked && self.am_interested && !self.asked;
+        let blocks = if wants { self.pipeline.room() } else { 0 };
+        if blocks == 0 && self.done.is_empty() {
+            return;
+        }
+        self.asked |= blocks > 0;
+        let done = std::mem::take(&mut self.done);
+        self.torrent.client.cast(client::Msg::Ask { key: self.key, done, blocks });
+    }
+
+    fn land(&self, landed: Landed<Block>) {
+        let message = store::Msg::Landed { piece: landed.run.piece, blocks: landed.blocks, source: self.address };
+        self.torrent.store.cast(message);
+    }
+
+    fn give_back(&self, landed: Landed<Block>) {
+        let run = landed.run;
+        let got = landed.blocks.iter().map(|(n, _)| *n).collect();
+        if !landed.blocks.is_empty() {
+            self.land(landed);
+        }
+        self.torrent.client.cast(client::Msg::GiveBack { key: self.key, run, got });
+    }
+
+    /// At the end of the connection: what has come is not thrown away.
+    fn hand_over(&mut self) {
+        for landed in self.pipeline.drain() {
+            self.give_back(landed);
+        }
+    }
+
+    // -- uploading ------------------------------------------------------------------------------------------------
+
+    /// Whoever is interested is served.
+    fn unchoke(&mut self) {
+        if !self.upload.is_unchoked() {
+            self.upload.set_unchoked(true);
+            self.out.message(&Message::Unchoke);
+        }
+    }
+
+    fn read_for_them(&mut self) {
+        while self.out.waiting() < ENOUGH_WAITING
+            && let Some(ranges) = self.upload.next_read()
+        {
+            let read = file_worker::Read { torrent: self.torrent.clone(), ranges, to: self.me.clone() };
+            self.torrent.session.file_jobs.cast(file_worker::Msg::Read(read));
+        }
+    }
+
+    fn send_blocks(&mut self, ranges: &[BlockRange], blocks: Vec<Block>) {
+        self.upload.read_ended();
+        let mut blocks = blocks.into_iter();
+        for range in ranges {
+            self.out.bytes(&wire::block_header(*range));
+            let mut left = range.length;
+            while left > 0
+                && let Some(block) = blocks.next()
+            {
+                left -= block.len() as u32;
+                self.out.block(block);
+            }
+            self.torrent.counts.uploaded.fetch_add(u64::from(range.length), Ordering::Relaxed);
+        }
+        self.read_for_them();
+    }
+
+    // -- the 10-second timer --------------------------------------------------------------------------------------
+
+    fn ten_seconds(&mut self) -> Result<(), End> {
+        if self.now.saturating_sub(self.heard) > SILENCE {
+            return Err(End::Environment("silent for too long".to_owned()));
+        }
+        if self.now.saturating_sub(self.said) > KEEP_ALIVE {
+            self.out.message(&Message::KeepAlive);
+        }
+        self.unrequested = self.unrequested.saturating_sub(MAX_UNREQUESTED / 6);
+        for landed in self.pipeline.stale(self.now) {
+            self.give_back(landed);
+        }
+        self.request();
+        self.ask();
+        Ok(())
+    }
+}

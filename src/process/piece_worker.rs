@@ -1,0 +1,140 @@
+//! Checks the SHA-1 of whole pieces, on a thread of its own.
+//!
+//! Parent: `storage_sup`. Restart: permanent. Lost on restart: nothing; queued jobs wait in the session's table, and the job in
+//! hand goes back to its store. It never talks to a peer and keeps no state between jobs.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sha1::{Digest, Sha1};
+use supervisors::{BlockingProcess, Exit};
+
+use super::{file_worker, store};
+use crate::protocol::{BLOCK_BYTES, PieceIndex, Whole};
+use crate::rt::blocks::Block;
+use crate::tables::{SessionTable, TorrentTable};
+
+/// What a piece worker is asked to do.
+pub(crate) enum Msg {
+    /// From `store`: a piece has all its blocks. Good ones go on to a file worker, bad ones are reported to the store.
+    Hash(Job),
+    /// From `store`: is this piece on disk and whole?
+    Check(Check),
+}
+
+/// A whole piece on its way to the disk. If a worker crashes with it, it returns to its store by itself.
+pub(crate) struct Job {
+    pub(crate) torrent: Arc<TorrentTable>,
+    whole: Option<Whole<Block, std::net::SocketAddr>>,
+    /// Workers that crashed with it.
+    pub(crate) crashes: u32,
+}
+
+impl Job {
+    pub(crate) fn new(torrent: Arc<TorrentTable>, whole: Whole<Block, std::net::SocketAddr>, crashes: u32) -> Self {
+        Self { torrent, whole: Some(whole), crashes }
+    }
+
+    pub(crate) fn whole(&self) -> Option<&Whole<Block, std::net::SocketAddr>> {
+        self.whole.as_ref()
+    }
+
+    /// Takes the piece out: the job is done, nothing returns to the store.
+    pub(crate) fn done(mut self) -> Option<Whole<Block, std::net::SocketAddr>> {
+        self.whole.take()
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(whole) = self.whole.take() {
+            self.torrent.store.cast(store::Msg::Returned { whole, crashes: self.crashes + 1 });
+        }
+    }
+}
+
+/// A piece to be read and hashed. If a worker crashes with it, the store hears that it is not known.
+pub(crate) struct Check {
+    torrent: Arc<TorrentTable>,
+    piece: PieceIndex,
+    answered: bool,
+}
+
+impl Check {
+    pub(crate) fn new(torrent: Arc<TorrentTable>, piece: PieceIndex) -> Self {
+        Self { torrent, piece, answered: false }
+    }
+
+    fn answer(mut self, good: bool) {
+        self.answered = true;
+        self.torrent.store.cast(store::Msg::Checked { piece: self.piece, good });
+    }
+}
+
+impl Drop for Check {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.torrent.store.cast(store::Msg::Unchecked { piece: self.piece });
+        }
+    }
+}
+
+/// The process body.
+pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
+    loop {
+        match process.recv(&session.piece_jobs.mailbox)? {
+            Msg::Hash(job) => hash(session, job),
+            Msg::Check(check) => {
+                let good = check_on_disk(&check, session);
+                check.answer(good);
+            }
+        }
+    }
+}
+
+fn hash(session: &SessionTable, job: Job) {
+    let Some(whole) = job.whole() else { return };
+    let mut sha1 = Sha1::new();
+    for block in &whole.blocks {
+        sha1.update(&block[..]);
+    }
+    let found: [u8; 20] = sha1.finalize().into();
+    if job.torrent.metainfo.hashes.get(whole.piece) == &found {
+        session.file_jobs.cast(file_worker::Msg::Write(job));
+        return;
+    }
+    let torrent = job.torrent.clone();
+    if let Some(Whole { piece, sources, blocks, token }) = job.done() {
+        let bytes = blocks.iter().map(|b| b.len() as u64).sum();
+        drop((blocks, token));
+        torrent.store.cast(store::Msg::Bad { piece, sources, bytes });
+    }
+}
+
+/// Reads the piece in slices of 1 MiB and compares its hash. What cannot be read is not there.
+fn check_on_disk(check: &Check, session: &SessionTable) -> bool {
+    const SLICE: u32 = 64 * BLOCK_BYTES;
+    let (torrent, piece) = (&check.torrent, check.piece);
+    let layout = &torrent.metainfo.layout;
+    let (offset, length) = (layout.piece_offset(piece), layout.piece_length(piece));
+    let mut sha1 = Sha1::new();
+    let mut done = 0;
+    while done < length {
+        let now = SLICE.min(length - done);
+        let mut blocks: Vec<Block> = Vec::with_capacity(64);
+        let mut left = now;
+        while left > 0 {
+            let block = session.pool.take(left.min(BLOCK_BYTES) as usize);
+            left -= block.len() as u32;
+            blocks.push(block);
+        }
+        if torrent.content.read(offset + u64::from(done), blocks.iter_mut().map(|b| &mut b[..])).is_err() {
+            return false;
+        }
+        blocks.iter().for_each(|block| sha1.update(&block[..]));
+        done += now;
+    }
+    torrent.counts.checked.fetch_add(u64::from(length), Ordering::Relaxed);
+    let found: [u8; 20] = sha1.finalize().into();
+    torrent.metainfo.hashes.get(piece) == &found
+}

@@ -1,0 +1,227 @@
+//! The error kernel of a torrent: which pieces are verified and on disk.
+//!
+//! Parent: `torrent_sup`, first of its children, so that whoever needs it comes and goes with it. Restart: permanent.
+//! Lost on restart: nothing that has arrived. Its memory (`protocol::Vault`) is a table that outlives it; the check of what was on
+//! disk goes on where it stopped. It opens no file and hashes nothing: workers do.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use supervisors::{Exit, ExitReason, Process};
+
+use super::piece_worker::{Check, Job};
+use super::{client, file_worker, piece_worker};
+use crate::events::Event;
+use crate::protocol::{Bitfield, PieceIndex, Put, Whole};
+use crate::rt::blocks::Block;
+use crate::rt::clock;
+use crate::rt::files::DiskError;
+use crate::tables::{State, TorrentTable, lock};
+
+/// Pieces that are read and hashed at once during the first check, per worker.
+const CHECKS_PER_WORKER: usize = 4;
+/// Workers that may crash with a piece before it is thrown away and fetched again.
+const MAX_CRASHES: u32 = 3;
+/// First wait after the disk refused a write; doubles up to [`MAX_DISK_WAIT`].
+const FIRST_DISK_WAIT: Duration = Duration::from_secs(1);
+const MAX_DISK_WAIT: Duration = Duration::from_secs(60);
+
+/// What the store is told.
+pub(crate) enum Msg {
+    /// From `client`, when it starts: send `Ready` as soon as the check is over.
+    Hello,
+    /// From `peer`: blocks that were asked for have come.
+    Landed {
+        piece: PieceIndex,
+        blocks: Vec<(u32, Block)>,
+        source: SocketAddr,
+    },
+    /// From `piece_worker`: the piece failed its hash.
+    Bad { piece: PieceIndex, sources: Vec<SocketAddr>, bytes: u64 },
+    /// From `piece_worker`, during the check: `piece` is on disk and whole, or not.
+    Checked { piece: PieceIndex, good: bool },
+    /// From a dying `piece_worker`: nobody knows yet.
+    Unchecked { piece: PieceIndex },
+    /// From `file_worker`: the pieces that may be on disk; the others need no check.
+    Surveyed { found: Result<Bitfield, DiskError> },
+    /// From `file_worker`: the piece is on disk.
+    Written { piece: PieceIndex, sources: Vec<SocketAddr> },
+    /// From `file_worker`: the disk refused.
+    NotWritten { whole: Whole<Block, SocketAddr>, error: DiskError },
+    /// From a dying worker: the piece it had in hand.
+    Returned { whole: Whole<Block, SocketAddr>, crashes: u32 },
+}
+
+struct Store {
+    torrent: Arc<TorrentTable>,
+    client_waits: bool,
+    to_check: VecDeque<PieceIndex>,
+    checking: usize,
+    /// Pieces that the disk refused, to be written again.
+    refused: Vec<Whole<Block, SocketAddr>>,
+    disk_wait: Duration,
+}
+
+/// The process body.
+pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
+    let mailbox = torrent.store.mailbox.clone();
+    process.shows(&mailbox);
+    let mut store = Store {
+        torrent: torrent.clone(),
+        client_waits: false,
+        to_check: VecDeque::new(),
+        checking: 0,
+        refused: Vec::new(),
+        disk_wait: FIRST_DISK_WAIT,
+    };
+    lock(&torrent.vault).reclaim();
+    if !torrent.checked.load(Ordering::Acquire) {
+        torrent.session.file_jobs.cast(file_worker::Msg::Survey(torrent.clone()));
+    }
+    let mut inbox = mailbox.stream();
+    let mut shutdown = Box::pin(process.shutdown_requested()).fuse();
+    let mut stopping = false;
+    // Asked to stop, it first hears of the pieces that the workers still hold: they are whole, and would be fetched again.
+    while !(stopping && lock(&torrent.vault).in_hand().next().is_none()) {
+        let again = async {
+            if store.refused.is_empty() { std::future::pending().await } else { clock::sleep(store.disk_wait).await }
+        };
+        futures::select_biased! {
+            () = shutdown => stopping = true,
+            message = inbox.next() => match message {
+                Some(message) => store.handle(message),
+                None => return Ok(()),
+            },
+            () = Box::pin(again).fuse() => store.write_again(),
+        }
+    }
+    Err(ExitReason::Shutdown)
+}
+
+impl Store {
+    fn handle(&mut self, message: Msg) {
+        match message {
+            Msg::Hello => {
+                self.client_waits = true;
+                self.answer_client();
+            }
+            Msg::Landed { piece, blocks, source } => self.landed(piece, blocks, source),
+            Msg::Bad { piece, sources, bytes } => {
+                lock(&self.torrent.vault).settle(piece, false);
+                self.torrent.counts.wasted.fetch_add(bytes, Ordering::Relaxed);
+                self.torrent.client.cast(client::Msg::Bad { piece, sources });
+            }
+            Msg::Surveyed { found: Ok(maybe) } => {
+                self.to_check = maybe.iter_ones().map(PieceIndex).collect();
+                let skipped = self.torrent.metainfo.layout.total_bytes() - self.bytes_of(&maybe);
+                self.torrent.counts.checked.store(skipped, Ordering::Relaxed);
+                self.check_more();
+            }
+            Msg::Surveyed { found: Err(error) } => self.torrent.fail(error.to_string()),
+            Msg::Checked { piece, good } => {
+                self.checking = self.checking.saturating_sub(1);
+                if good && !lock(&self.torrent.vault).have().get(piece.0) {
+                    self.finish(piece);
+                }
+                self.check_more();
+            }
+            Msg::Unchecked { piece } => {
+                self.checking = self.checking.saturating_sub(1);
+                self.to_check.push_back(piece);
+                self.check_more();
+            }
+            Msg::Written { piece, sources } => {
+                self.disk_wait = FIRST_DISK_WAIT;
+                self.finish(piece);
+                self.torrent.client.cast(client::Msg::Finished { piece, sources });
+            }
+            Msg::NotWritten { whole, error } => self.refused(whole, &error),
+            Msg::Returned { whole, crashes } if crashes < MAX_CRASHES => {
+                let job = Job::new(self.torrent.clone(), whole, crashes);
+                self.torrent.session.piece_jobs.cast(piece_worker::Msg::Hash(job));
+            }
+            Msg::Returned { whole, .. } => {
+                log::error!("piece {} crashed {MAX_CRASHES} workers; it is fetched again", whole.piece);
+                lock(&self.torrent.vault).settle(whole.piece, false);
+                self.torrent.client.cast(client::Msg::Bad { piece: whole.piece, sources: Vec::new() });
+            }
+        }
+    }
+
+    fn landed(&mut self, piece: PieceIndex, blocks: Vec<(u32, Block)>, source: SocketAddr) {
+        let block_bytes = blocks.first().map_or(0, |(_, block)| block.len() as u64);
+        let (put, doubles) = lock(&self.torrent.vault).put(piece, blocks, source);
+        if doubles > 0 {
+            self.torrent.counts.wasted.fetch_add(u64::from(doubles) * block_bytes, Ordering::Relaxed);
+        }
+        if let Put::Whole(whole) = put {
+            let job = Job::new(self.torrent.clone(), whole, 0);
+            self.torrent.session.piece_jobs.cast(piece_worker::Msg::Hash(job));
+        }
+    }
+
+    /// The piece passed its hash and is on disk: from here on it may be announced and served.
+    fn finish(&mut self, piece: PieceIndex) {
+        lock(&self.torrent.vault).settle(piece, true);
+        let counts = &self.torrent.counts;
+        counts.pieces_finished.fetch_add(1, Ordering::Relaxed);
+        let bytes = u64::from(self.torrent.metainfo.layout.piece_length(piece));
+        counts.finished.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn refused(&mut self, whole: Whole<Block, SocketAddr>, error: &DiskError) {
+        if self.refused.is_empty() {
+            let wait = self.disk_wait.as_secs();
+            log::warn!("{error}; trying again in {wait} s");
+            self.torrent.tell(Event::Disk { message: error.to_string() });
+        }
+        self.refused.push(whole);
+    }
+
+    fn write_again(&mut self) {
+        self.disk_wait = (self.disk_wait * 2).min(MAX_DISK_WAIT);
+        for whole in self.refused.drain(..) {
+            let job = Job::new(self.torrent.clone(), whole, 0);
+            self.torrent.session.file_jobs.cast(file_worker::Msg::Write(job));
+        }
+    }
+
+    fn check_more(&mut self) {
+        let limit = CHECKS_PER_WORKER * self.torrent.session.config.workers;
+        while self.checking < limit
+            && let Some(piece) = self.to_check.pop_front()
+        {
+            if lock(&self.torrent.vault).have().get(piece.0) {
+                continue;
+            }
+            self.checking += 1;
+            let check = Check::new(self.torrent.clone(), piece);
+            self.torrent.session.piece_jobs.cast(piece_worker::Msg::Check(check));
+        }
+        if self.checking == 0 && self.to_check.is_empty() && !self.torrent.checked.swap(true, Ordering::AcqRel) {
+            let have = lock(&self.torrent.vault).have().count();
+            *lock(&self.torrent.state) = State::Downloading;
+            self.torrent.tell(Event::Checked { finished: have, pieces: self.torrent.metainfo.layout.pieces() });
+            self.answer_client();
+        }
+    }
+
+    fn answer_client(&mut self) {
+        if self.client_waits && self.torrent.checked.load(Ordering::Acquire) {
+            self.client_waits = false;
+            let vault = lock(&self.torrent.vault);
+            let in_hand: Vec<PieceIndex> = vault.in_hand().collect();
+            let ready = client::Msg::Ready { have: vault.have().clone(), partials: vault.partials().collect(), in_hand };
+            self.torrent.client.cast(ready);
+        }
+    }
+
+    fn bytes_of(&self, pieces: &Bitfield) -> u64 {
+        let layout = &self.torrent.metainfo.layout;
+        pieces.iter_ones().map(|piece| u64::from(layout.piece_length(PieceIndex(piece)))).sum()
+    }
+}

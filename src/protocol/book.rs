@@ -1,0 +1,229 @@
+//! The address book of one torrent: where peers may be, how often they failed, who is banned, who is to be called next.
+//!
+//! Pure; time is a parameter. It outlives the client process. It opens no connection and keeps at most
+//! [`MAX_ADDRESSES`] addresses, so that no tracker can make it grow.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Most addresses kept for one torrent.
+pub const MAX_ADDRESSES: usize = 2000;
+/// Failed calls in a row after which an address is left alone until a source names it again.
+pub const MAX_FAILURES: u32 = 8;
+/// Trust at which an address is banned; a piece that fails its hash costs 2, a good one gives 1.
+const BANNED_TRUST: i8 = -7;
+const BEST_TRUST: i8 = 8;
+
+/// How one address stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Known, not called.
+    Idle,
+    /// A peer process for it exists (calling, connected, or backing off).
+    Held,
+    /// Misbehaved; never called or let in again.
+    Banned,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    standing: Standing,
+    failures: u32,
+    trust: i8,
+    /// Named by the user: never given up.
+    direct: bool,
+    not_before: Duration,
+}
+
+/// What to do after a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The supervisor may call it again after its back-off.
+    Retry,
+    /// Failed too often: forget the child; the address may be called again when a source names it anew.
+    GiveUp,
+}
+
+/// Addresses of one torrent.
+#[derive(Debug, Default)]
+pub struct Book {
+    entries: BTreeMap<SocketAddr, Entry>,
+    banned_hosts: BTreeMap<IpAddr, u32>,
+}
+
+impl Book {
+    /// Notes an address that a source named at `now`. True when it was not known. Port 0, multicast, unspecified and
+    /// broadcast addresses are dropped, and so is everything beyond [`MAX_ADDRESSES`].
+    pub fn add(&mut self, address: SocketAddr, direct: bool, now: Duration) -> bool {
+        if address.port() == 0 || !is_callable(address.ip()) {
+            return false;
+        }
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.direct |= direct;
+            if entry.standing == Standing::Idle && entry.failures >= MAX_FAILURES {
+                entry.failures = MAX_FAILURES / 2;
+                entry.not_before = now;
+            }
+            return false;
+        }
+        if self.entries.len() >= MAX_ADDRESSES && !direct {
+            return false;
+        }
+        self.entries.insert(address, Entry { standing: Standing::Idle, failures: 0, trust: 0, direct, not_before: now });
+        true
+    }
+
+    /// Addresses known and not banned.
+    pub fn known(&self) -> usize {
+        self.entries.values().filter(|e| e.standing != Standing::Banned).count()
+    }
+
+    /// Addresses that a peer process holds: calling, connected, or backing off.
+    pub fn held(&self) -> usize {
+        self.entries.values().filter(|e| e.standing == Standing::Held).count()
+    }
+
+    /// The best address to call at `now`: direct ones first, then the fewest failures. It counts as held from here on.
+    pub fn call_next(&mut self, now: Duration) -> Option<SocketAddr> {
+        let (address, entry) = self
+            .entries
+            .iter_mut()
+            .filter(|(_, e)| e.standing == Standing::Idle && e.not_before <= now && (e.direct || e.failures < MAX_FAILURES))
+            .min_by_key(|(_, e)| (!e.direct, e.failures))?;
+        entry.standing = Standing::Held;
+        Some(*address)
+    }
+
+    /// A handshake succeeded: the failures are forgiven.
+    pub fn connected(&mut self, address: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.failures = 0;
+        }
+    }
+
+    /// A call failed or a connection broke before it was of use.
+    pub fn failed(&mut self, address: SocketAddr) -> Verdict {
+        let Some(entry) = self.entries.get_mut(&address) else { return Verdict::GiveUp };
+        entry.failures = entry.failures.saturating_add(1);
+        if entry.failures >= MAX_FAILURES && !entry.direct { Verdict::GiveUp } else { Verdict::Retry }
+    }
+
+    /// No process holds the address any more; it may be called again from `not_before` on.
+    pub fn released(&mut self, address: SocketAddr, not_before: Duration) {
+        if let Some(entry) = self.entries.get_mut(&address)
+            && entry.standing == Standing::Held
+        {
+            entry.standing = Standing::Idle;
+            entry.not_before = not_before;
+        }
+    }
+
+    /// After a crash of whoever held them: every held address is idle again.
+    pub fn release_all(&mut self) {
+        for entry in self.entries.values_mut().filter(|e| e.standing == Standing::Held) {
+            entry.standing = Standing::Idle;
+        }
+    }
+
+    /// A peer at `address` broke the protocol or lied: it is never called or let in again.
+    pub fn ban(&mut self, address: SocketAddr) {
+        let blank = Entry { standing: Standing::Banned, failures: 0, trust: BANNED_TRUST, direct: false, not_before: Duration::ZERO };
+        self.entries.entry(address).or_insert(blank).standing = Standing::Banned;
+        *self.banned_hosts.entry(address.ip()).or_insert(0) += 1;
+    }
+
+    /// True when `address` may not be let in: itself banned, or (away from loopback) its host.
+    pub fn is_banned(&self, address: SocketAddr) -> bool {
+        self.entries.get(&address).is_some_and(|e| e.standing == Standing::Banned)
+            || (!address.ip().is_loopback() && self.banned_hosts.contains_key(&address.ip()))
+    }
+
+    /// `address` sent blocks of a piece that passed (`good`) or failed its hash. True when that makes it banned.
+    pub fn judge(&mut self, address: SocketAddr, good: bool) -> bool {
+        let Some(entry) = self.entries.get_mut(&address) else { return false };
+        entry.trust = if good { (entry.trust + 1).min(BEST_TRUST) } else { (entry.trust - 2).max(BANNED_TRUST) };
+        entry.trust <= BANNED_TRUST
+    }
+}
+
+fn is_callable(ip: IpAddr) -> bool {
+    let bad_v4 = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast() || v4.octets()[0] == 0);
+    !(ip.is_unspecified() || ip.is_multicast() || bad_v4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T0: Duration = Duration::ZERO;
+
+    fn at(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    #[test]
+    fn an_address_is_called_once_until_it_is_released() {
+        let mut book = Book::default();
+        assert!(book.add(at(1), false, T0));
+        assert!(!book.add(at(1), false, T0));
+        assert_eq!([book.call_next(T0), book.call_next(T0)], [Some(at(1)), None]);
+        book.released(at(1), Duration::from_secs(5));
+        assert_eq!(book.call_next(Duration::from_secs(4)), None);
+        assert_eq!(book.call_next(Duration::from_secs(5)), Some(at(1)));
+    }
+
+    #[test]
+    fn addresses_that_nobody_can_have_are_not_noted() {
+        let mut book = Book::default();
+        for bad in ["0.0.0.0:1", "224.0.0.1:1", "255.255.255.255:1", "1.2.3.4:0", "[ff02::1]:1", "[::]:1"] {
+            assert!(!book.add(bad.parse().expect("an address"), false, T0), "{bad}");
+        }
+        assert_eq!(book.known(), 0);
+    }
+
+    #[test]
+    fn direct_addresses_go_first_and_are_never_given_up() {
+        let mut book = Book::default();
+        book.add(at(1), false, T0);
+        book.add(at(2), true, T0);
+        assert_eq!(book.call_next(T0), Some(at(2)));
+        let verdicts: Vec<_> = (0..MAX_FAILURES + 1).map(|_| book.failed(at(2))).collect();
+        assert!(verdicts.iter().all(|v| *v == Verdict::Retry));
+    }
+
+    #[test]
+    fn an_address_that_keeps_failing_is_given_up_until_it_is_named_again() {
+        let mut book = Book::default();
+        book.add(at(1), false, T0);
+        book.call_next(T0);
+        let last = (0..MAX_FAILURES).map(|_| book.failed(at(1))).last();
+        assert_eq!(last, Some(Verdict::GiveUp));
+        book.released(at(1), T0);
+        assert_eq!(book.call_next(T0), None);
+        book.add(at(1), false, T0);
+        assert_eq!(book.call_next(T0), Some(at(1)));
+    }
+
+    #[test]
+    fn four_bad_pieces_ban_and_good_ones_make_up_for_bad_ones() {
+        let mut book = Book::default();
+        book.add(at(1), false, T0);
+        let verdicts: Vec<_> = [false, true, true, false, false, false].map(|good| book.judge(at(1), good)).into();
+        assert!(verdicts.iter().all(|banned| !banned), "{verdicts:?}");
+        assert!(book.judge(at(1), false));
+        book.ban(at(1));
+        assert!(book.is_banned(at(1)) && book.call_next(T0).is_none());
+        assert!(!book.is_banned(at(2)), "on loopback another port is another peer");
+    }
+
+    #[test]
+    fn the_book_does_not_grow_without_end() {
+        let mut book = Book::default();
+        for n in 0..3000u32 {
+            let ip = std::net::Ipv4Addr::from(0x0a00_0000 + n);
+            book.add(SocketAddr::from((ip, 6881)), false, T0);
+        }
+        assert_eq!(book.known(), MAX_ADDRESSES);
+    }
+}

@@ -1,0 +1,459 @@
+//! Torrents made here: good ones, odd ones that work, and every kind of bad one with the sentence that it gets.
+
+use bip_bencode::{BMutAccess, BencodeMut};
+use proptest::prelude::*;
+
+use super::*;
+
+fn int(n: i64) -> BencodeMut<'static> {
+    BencodeMut::new_int(n)
+}
+
+fn string(bytes: impl AsRef<[u8]>) -> BencodeMut<'static> {
+    BencodeMut::new_bytes(bytes.as_ref().to_vec().into())
+}
+
+fn list(entries: impl IntoIterator<Item = BencodeMut<'static>>) -> BencodeMut<'static> {
+    let mut list = BencodeMut::new_list();
+    let inner = list.list_mut().expect("a list");
+    entries.into_iter().for_each(|entry| inner.push(entry));
+    list
+}
+
+fn dict(fields: impl IntoIterator<Item = (&'static str, BencodeMut<'static>)>) -> BencodeMut<'static> {
+    let mut dict = BencodeMut::new_dict();
+    let inner = dict.dict_mut().expect("a dictionary");
+    fields.into_iter().for_each(|(key, value)| drop(inner.insert(key.as_bytes().to_vec().into(), value)));
+    dict
+}
+
+/// The fields of an `info` dictionary of one file with two pieces.
+fn single() -> Vec<(&'static str, BencodeMut<'static>)> {
+    vec![("length", int(30)), ("name", string("file")), ("piece length", int(20)), ("pieces", string([7; 40]))]
+}
+
+/// The same with files: each a path and a length, in one piece.
+fn several(files: &[(&[&[u8]], i64)]) -> Vec<(&'static str, BencodeMut<'static>)> {
+    let file =
+        |(path, length): &(&[&[u8]], i64)| dict([("length", int(*length)), ("path", list(path.iter().map(string)))]);
+    let files = list(files.iter().map(file));
+    vec![("files", files), ("name", string("top")), ("piece length", int(1 << 20)), ("pieces", string([7; 20]))]
+}
+
+/// The fields with some of them changed (`Some`) or taken away (`None`).
+fn but(
+    mut fields: Vec<(&'static str, BencodeMut<'static>)>,
+    changes: impl IntoIterator<Item = (&'static str, Option<BencodeMut<'static>>)>,
+) -> Vec<(&'static str, BencodeMut<'static>)> {
+    for (key, value) in changes {
+        fields.retain(|(k, _)| *k != key);
+        fields.extend(value.map(|value| (key, value)));
+    }
+    fields
+}
+
+fn torrent(info: Vec<(&'static str, BencodeMut<'static>)>) -> Vec<u8> {
+    dict([("info", dict(info))]).encode()
+}
+
+fn parse(info: Vec<(&'static str, BencodeMut<'static>)>) -> Result<Metainfo, MetainfoError> {
+    Metainfo::parse(&torrent(info))
+}
+
+/// The sentence for a single-file torrent with these changes, without the advice at its end.
+fn sentence(changes: impl IntoIterator<Item = (&'static str, Option<BencodeMut<'static>>)>) -> String {
+    let error = parse(but(single(), changes)).expect_err("refused").to_string();
+    error.trim_end_matches("; the torrent file is damaged or hostile, get it again from its source").to_owned()
+}
+
+/// The paths of a multi-file torrent with these paths.
+fn paths(files: &[&[&[u8]]]) -> Vec<String> {
+    let files: Vec<_> = files.iter().map(|path| (*path, 1)).collect();
+    parse(several(&files)).expect("a torrent").files.iter().map(|file| file.path.join("/")).collect()
+}
+
+/// What becomes of the one component of a path, and why.
+fn mended(name: &[u8]) -> (String, Option<Why>) {
+    let torrent = parse(several(&[(&[name], 1)])).expect("a torrent");
+    (torrent.files[0].path[1].clone(), torrent.mended.first().map(|mended| mended.why))
+}
+
+#[test]
+fn a_torrent_of_one_file_is_read() {
+    let t = parse(single()).expect("a torrent");
+    assert_eq!((t.name.as_str(), t.layout.pieces(), t.layout.total_bytes()), ("file", 2, 30));
+    assert_eq!(t.files, [File { path: vec!["file".into()], length: 30, pad: false }]);
+    assert_eq!(t.hashes.get(PieceIndex(1)), &[7; 20]);
+    assert!(t.trackers.is_empty() && t.mended.is_empty() && !t.private);
+}
+
+#[test]
+fn the_info_hash_is_that_of_the_bytes_as_they_stand() {
+    // Made with sha1sum; the keys are out of order, which a re-encoding would repair.
+    let info = b"d6:pieces20:aaaaaaaaaaaaaaaaaaaa4:name1:x12:piece lengthi16384e6:lengthi1ee";
+    let bytes = [b"d4:info", info.as_slice(), b"e"].concat();
+    let t = Metainfo::parse(&bytes).expect("a torrent");
+    assert_eq!(t.info_hash.to_string(), "61b41baf1135ef80fe8662b50624d44f9c96331d");
+}
+
+#[test]
+fn a_torrent_of_several_files_is_read_with_its_empty_ones() {
+    let t = parse(several(&[(&[b"a", b"b.txt"], 3), (&[b"empty"], 0), (&["päth".as_bytes(), b""], 4)]));
+    let t = t.expect("a torrent");
+    assert_eq!(t.files[0], File { path: ["top", "a", "b.txt"].map(String::from).to_vec(), length: 3, pad: false });
+    assert_eq!((t.files[1].length, t.layout.pieces_of_file(1)), (0, 0..0));
+    assert_eq!(t.files[2].path, ["top", "päth", "_"]);
+    assert_eq!(t.layout.files(), 3);
+}
+
+#[test]
+fn what_is_around_the_info_is_read_and_made_printable() {
+    let tiers = list([
+        list([string("http://a/x"), string("udp://b:1/y")]),
+        list([]),
+        list([string("http://a/x"), string(" https://c/z ")]),
+        int(3),
+    ]);
+    let bytes = dict([
+        ("announce", string("http://ignored/")),
+        ("announce-list", tiers),
+        ("comment", string("two\nlines\u{1b}[0m")),
+        ("created by", string("maker")),
+        ("creation date", int(5)),
+        ("info", dict(but(single(), [("private", Some(int(1)))]))),
+    ]);
+    let t = Metainfo::parse(&bytes.encode()).expect("a torrent");
+    assert_eq!(t.trackers, [vec!["http://a/x", "udp://b:1/y"], vec!["https://c/z"]]);
+    assert_eq!(
+        (t.comment.as_deref(), t.created_by.as_deref(), t.creation_date),
+        (Some("twolines[0m"), Some("maker"), Some(5))
+    );
+    assert!(t.private);
+}
+
+#[test]
+fn announce_counts_when_the_list_has_nothing_usable() {
+    let with = |announce: &[u8], tiers| {
+        let bytes = dict([("announce", string(announce)), ("announce-list", tiers), ("info", dict(single()))]).encode();
+        Metainfo::parse(&bytes).expect("a torrent").trackers
+    };
+    assert_eq!(with(b"http://a/", list([])), [["http://a/"]]);
+    assert_eq!(with(b"http://a/", list([list([string("no url"), string([0xff]), int(1)])])), [["http://a/"]]);
+    assert_eq!(with(b"http://a b/", string("x")), [[""; 0]; 0]);
+    let many = list((0..5000).map(|n| list([string(format!("http://{n}/"))])));
+    assert_eq!(with(b"", many).len(), MAX_TRACKERS);
+}
+
+#[test]
+fn each_wrong_number_has_its_sentence() {
+    let number = |key, n| sentence([(key, Some(int(n)))]);
+    assert_eq!(number("piece length", 0), "piece length is 0 (info → piece length)");
+    assert_eq!(number("piece length", -1), "piece length is -1, not from 1 to 1073741824 bytes (info → piece length)");
+    assert_eq!(
+        number("piece length", (1 << 30) + 1),
+        "piece length is 1073741825, not from 1 to 1073741824 bytes (info → piece length)"
+    );
+    assert_eq!(
+        number("piece length", 1 << 32),
+        "piece length is 4294967296, not from 1 to 1073741824 bytes (info → piece length)"
+    );
+    assert_eq!(number("length", -1), "file 0 has the length -1");
+    assert_eq!(number("length", 0), "the torrent has no bytes: the lengths of its files add up to 0 (info)");
+    assert_eq!(number("length", 41), "it has 2 hashes for 3 pieces (info → pieces)");
+    assert_eq!(number("length", 20), "it has 2 hashes for 1 pieces (info → pieces)");
+    let many = "the torrent has 461168601842738791 pieces, more than the 2000000 that are supported; its maker has to choose a larger piece length";
+    assert_eq!(number("length", i64::MAX), many);
+}
+
+#[test]
+fn each_missing_or_wrong_field_has_its_sentence() {
+    for key in ["piece length", "pieces", "name"] {
+        assert_eq!(sentence([(key, None)]), format!("the field info → {key} is missing"));
+        assert!(sentence([(key, Some(list([])))]).starts_with(&format!("the field info → {key} is not a")));
+    }
+    assert_eq!(sentence([("length", None)]), "it names no files (neither info → length nor info → files)");
+    let files = [("files", Some(list([])))];
+    assert_eq!(sentence(files.clone()), "it says both one file and several (info → length, info → files)");
+    assert_eq!(sentence([("length", None), files[0].clone()]), "its list of files is empty (info → files)");
+    assert_eq!(sentence([("length", None), ("files", Some(int(1)))]), "the field info → files is not a list");
+    assert_eq!(sentence([("length", Some(string("30")))]), "the field info → length is not an integer");
+    for bytes in [0, 1, 19, 21, 39, 41] {
+        let expected = if bytes == 0 {
+            "it has 0 hashes for 2 pieces".into()
+        } else {
+            format!("its hashes take {bytes} bytes, which is no multiple of 20")
+        };
+        assert_eq!(sentence([("pieces", Some(string(vec![0; bytes])))]), format!("{expected} (info → pieces)"));
+    }
+    let error = |bytes: &[u8]| Metainfo::parse(bytes).expect_err("refused").to_string();
+    assert!(error(b"de").starts_with("the field info is missing;"));
+    assert!(error(b"i1e").starts_with("it is not a dictionary;"));
+    assert!(error(b"d4:infoi1ee").starts_with("the field info is not a dictionary;"));
+    assert!(error(b"\x89PNG\r\n").starts_with("byte 0 is not bencoding;"));
+    assert!(error(b"").starts_with("the bencoding ends in the middle of a value;"));
+    assert!(error(&[torrent(single()).as_slice(), b"x"].concat()).starts_with("something follows the end"));
+    assert!(error(&vec![b'l'; Metainfo::MAX_BYTES + 1]).starts_with("the file has 67108865 bytes, more than"));
+}
+
+#[test]
+fn a_wrong_file_is_named_by_its_number() {
+    let wrong = |changes| {
+        let good = || vec![("length", int(1)), ("path", list([string("a")]))];
+        let files = list([dict(good()), dict(but(good(), changes))]);
+        sentence([("length", None), ("files", Some(files))])
+    };
+    assert_eq!(wrong([("length", None)]), "the field info → files → 1 → length is missing");
+    assert_eq!(wrong([("path", None)]), "the field info → files → 1 → path is missing");
+    assert_eq!(wrong([("path", Some(string("a")))]), "the field info → files → 1 → path is not a list");
+    assert_eq!(wrong([("path", Some(list([int(1)])))]), "the field info → files → 1 → path is not a list of strings");
+    assert_eq!(wrong([("path", Some(list([])))]), "the name of file 1 is empty (info → files → 1 → path)");
+    assert_eq!(wrong([("length", Some(int(-7)))]), "file 1 has the length -7");
+    let deep = list(vec![string("a"); 101]);
+    assert_eq!(
+        wrong([("path", Some(deep))]),
+        "the name of file 1 has too many parts or bytes (info → files → 1 → path)"
+    );
+    let long = list(vec![string("a".repeat(250)); 12]);
+    assert_eq!(
+        wrong([("path", Some(long))]),
+        "the name of file 1 has too many parts or bytes (info → files → 1 → path)"
+    );
+    assert_eq!(
+        sentence([("length", None), ("files", Some(list([int(1)])))]),
+        "the field info → files → 0 is not a dictionary"
+    );
+}
+
+#[test]
+fn lengths_that_overflow_are_refused() {
+    let overflow = parse(several(&[(&[b"a"], i64::MAX), (&[b"b"], i64::MAX), (&[b"c"], 2)])).expect_err("refused");
+    assert_eq!(overflow, MetainfoError::Layout(LayoutError::TotalOverflow));
+    let only_empty = parse(several(&[(&[b"a"], 0), (&[b"b"], 0)])).expect_err("refused");
+    assert_eq!(only_empty, MetainfoError::Layout(LayoutError::Empty));
+    let bytes = String::from_utf8(torrent(but(single(), [("pieces", Some(string([b'a'; 40])))]))).expect("text");
+    for long in ["18446744073709551615", "9999999999999999999999999999999999"] {
+        let bytes = bytes.replace("6:lengthi30e", &format!("6:lengthi{long}e"));
+        let at = bytes.find("i18").or(bytes.find("i99")).expect("the number");
+        assert_eq!(
+            Metainfo::parse(bytes.as_bytes()).expect_err("refused"),
+            MetainfoError::Bencode(BencodeError::BadNumber { at })
+        );
+    }
+}
+
+#[test]
+fn a_key_that_is_there_twice_is_refused() {
+    for info in ["d6:lengthi1e6:lengthi1e4:name1:ae", "d4:name1:a6:lengthi1e4:name1:be"] {
+        let error = Metainfo::parse(format!("d4:info{info}e").as_bytes()).expect_err("refused").to_string();
+        assert!(error.starts_with("the field info → ") && error.contains("is there twice"), "{error}");
+    }
+    let error = Metainfo::parse(b"d4:infode4:infodee").expect_err("refused").to_string();
+    assert!(error.starts_with("the field info is there twice"), "{error}");
+}
+
+#[test]
+fn version_two_alone_is_named_and_a_hybrid_works_by_version_one() {
+    let v2 = [("meta version", Some(int(2))), ("file tree", Some(dict([])))];
+    let alone = parse(but(single(), v2.clone().into_iter().chain([("pieces", None), ("length", None)])));
+    assert_eq!(alone.expect_err("refused"), MetainfoError::VersionTwoOnly);
+    assert_eq!(parse(but(single(), v2)).map(|t| t.layout.pieces()), Ok(2));
+}
+
+#[test]
+fn odd_piece_lengths_and_two_million_pieces_work() {
+    let bytes = |piece_length: i64, length: i64, pieces: usize| {
+        but(
+            single(),
+            [
+                ("piece length", Some(int(piece_length))),
+                ("length", Some(int(length))),
+                ("pieces", Some(string(vec![0; 20 * pieces]))),
+            ],
+        )
+    };
+    let t = parse(bytes(40_001, 100_000, 3)).expect("a torrent");
+    assert_eq!([0, 2].map(|piece| t.layout.blocks_in(PieceIndex(piece))), [3, 2]);
+    assert_eq!(parse(bytes(1, 2_000_000, 2_000_000)).map(|t| t.layout.pieces()), Ok(2_000_000));
+    let more = parse(bytes(1, 2_000_001, 2_000_001)).expect_err("refused");
+    assert_eq!(more, MetainfoError::Layout(LayoutError::TooManyPieces { pieces: 2_000_001 }));
+    assert_eq!(parse(bytes(1 << 30, (1 << 30) + 1, 2)).map(|t| t.layout.piece_length(PieceIndex(1))), Ok(1));
+}
+
+#[test]
+fn names_that_lead_out_are_mended() {
+    let of = |raw: &[&[u8]]| paths(&[raw]).remove(0);
+    assert_eq!(of(&[b"..", b"..", b"etc", b"passwd"]), "top/__/__/etc/passwd");
+    assert_eq!(of(&[b"/etc/passwd"]), "top/_etc_passwd");
+    assert_eq!(of(&[b"", b"a"]), "top/_/a");
+    assert_eq!(of(&[b".", b"a"]), "top/_/a");
+    assert_eq!(of(&[b"..\\..\\x"]), "top/.._.._x");
+    assert_eq!(of(&[b"...", b". .", b"a"]), "top/___/___/a");
+    let root = parse(but(several(&[(&[b"a"], 1)]), [("name", Some(string("../..")))])).expect("a torrent");
+    assert_eq!((root.name.as_str(), root.files[0].path.join("/").as_str()), ("..___", "..___/a"));
+}
+
+#[test]
+fn each_unsafe_name_is_mended_for_its_reason() {
+    let long = |n: usize| "x".repeat(n);
+    for (name, safe, why) in [
+        (&b".."[..], "__", Why::DotOrSpace),
+        (b".", "_", Why::DotOrSpace),
+        (b"", "_", Why::Empty),
+        (b"a\0b", "a_b", Why::Forbidden),
+        (b"a/b", "a_b", Why::Forbidden),
+        (b"a\\b", "a_b", Why::Forbidden),
+        (b"a\nb\x7f\xc2\x85", "a_b__", Why::Forbidden),
+        ("txt\u{202e}exe".as_bytes(), "txt_exe", Why::Forbidden),
+        (b"a. ", "a__", Why::DotOrSpace),
+        (b"C:", "C_", Why::Drive),
+        (b"c:evil", "c_evil", Why::Drive),
+        (b"CON", "_CON", Why::Device),
+        (b"nul.tar.gz", "_nul.tar.gz", Why::Device),
+        (b"Com7 .x", "_Com7 .x", Why::Device),
+        ("LPT³".as_bytes(), "_LPT³", Why::Device),
+        (b"aux:x", "_aux:x", Why::Device),
+        (b"caf\xe9.txt", "caf_.txt", Why::NotUtf8),
+        (long(256).as_bytes(), &long(255), Why::TooLong),
+        ((long(300) + ".tar").as_bytes(), &(long(251) + ".tar"), Why::TooLong),
+        (("ä".repeat(128)).as_bytes(), &"ä".repeat(127), Why::TooLong),
+        ((long(254) + " y").as_bytes(), &long(254), Why::TooLong),
+        ((long(100_000) + ".mkv").as_bytes(), &(long(251) + ".mkv"), Why::TooLong),
+    ] {
+        assert_eq!(mended(name), (safe.to_owned(), Some(why)), "{:.40}", String::from_utf8_lossy(name));
+    }
+    for fine in [
+        &b".hidden"[..],
+        b"a..b",
+        b"COM0",
+        b"CONSOLE",
+        b"comma",
+        b"ab:c",
+        b" a",
+        b"-rf",
+        "naïve 文件.txt".as_bytes(),
+        long(255).as_bytes(),
+    ] {
+        assert_eq!(mended(fine), (String::from_utf8_lossy(fine).into_owned(), None));
+    }
+}
+
+#[test]
+fn a_name_in_utf_8_goes_before_one_in_another_encoding() {
+    let file = |utf8: BencodeMut<'static>| {
+        dict([("length", int(1)), ("path", list([string(b"caf\xe9")])), ("path.utf-8", utf8)])
+    };
+    let with = |utf8| {
+        let info = but(
+            several(&[]),
+            [("files", Some(list([file(utf8)]))), ("name", Some(string(b"\xe9"))), ("name.utf-8", Some(string("é")))],
+        );
+        parse(info).expect("a torrent").files[0].path.join("/")
+    };
+    assert_eq!(with(list([string("café")])), "é/café");
+    assert_eq!(with(list([string(b"\xff")])), "é/caf_");
+    assert_eq!(with(list([])), "é/caf_");
+    assert_eq!(with(int(1)), "é/caf_");
+}
+
+#[test]
+fn files_of_one_name_are_made_distinct_whatever_their_case() {
+    let a: &[&[u8]] = &[b"a.txt"];
+    assert_eq!(
+        paths(&[a, a, &[b"A.TXT"], &[b"a (2).txt"]]),
+        ["top/a.txt", "top/a (3).txt", "top/A (4).TXT", "top/a (2).txt"]
+    );
+    assert_eq!(paths(&[&[b"x", b"a"], &[b"X", b"A"]]), ["top/x/a", "top/X/A (2)"]);
+    assert_eq!(paths(&[&[b"."], &[b"_"]]), ["top/_", "top/_ (2)"]);
+    let long = "x".repeat(255);
+    let twice = paths(&[&[long.as_bytes()], &[long.as_bytes()]]);
+    assert_eq!(twice[1], format!("top/{} (2)", "x".repeat(243)));
+}
+
+#[test]
+fn a_file_that_is_also_a_folder_gets_another_name() {
+    assert_eq!(paths(&[&[b"a"], &[b"a", b"b"]]), ["top/a (2)", "top/a/b"]);
+    assert_eq!(paths(&[&[b"A", b"b"], &[b"a"], &[b"a (2)"]]), ["top/A/b", "top/a (3)", "top/a (2)"]);
+    let t = parse(several(&[(&[b"a"], 1), (&[b"a", b"b"], 1)])).expect("a torrent");
+    assert_eq!(t.mended[0].to_string(), r#"file 0: "a" became "a (2)": a folder has the same name"#);
+}
+
+#[test]
+fn padding_is_marked_may_share_its_name_and_needs_no_notes() {
+    let pad = || dict([("attr", string("p")), ("length", int(5)), ("path", list([string(".pad"), string("5")]))]);
+    let file = dict([("length", int(1)), ("path", list([string("a")]))]);
+    let t = parse(but(several(&[]), [("files", Some(list([pad(), file, pad()])))])).expect("a torrent");
+    assert_eq!(t.files.iter().map(|file| file.pad).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!((&t.files[0].path, t.mended.len()), (&t.files[2].path, 0));
+}
+
+#[test]
+fn a_symbolic_link_becomes_a_plain_file_with_a_note() {
+    let link = dict([
+        ("attr", string("lx")),
+        ("length", int(1)),
+        ("path", list([string("a")])),
+        ("symlink path", list([string("/etc/passwd")])),
+    ]);
+    let t = parse(but(several(&[]), [("files", Some(list([link])))])).expect("a torrent");
+    assert_eq!(t.files, [File { path: vec!["top".into(), "a".into()], length: 1, pad: false }]);
+    assert_eq!(t.mended[0].to_string(), r#"file 0: "top/a" stays: it is a symbolic link, made a plain file"#);
+}
+
+#[test]
+fn a_hundred_thousand_files_of_one_name_are_made_distinct_in_no_time() {
+    let entry = b"d6:lengthi1e4:pathl1:aee".repeat(100_000);
+    let info =
+        [b"d4:infod5:filesl".as_slice(), &entry, b"e4:name1:n12:piece lengthi100000e6:pieces20:aaaaaaaaaaaaaaaaaaaaee"]
+            .concat();
+    let t = Metainfo::parse(&info).expect("a torrent");
+    assert_eq!(t.files[99_999].path, ["n", "a (100000)"]);
+    assert_eq!((t.mended.len(), t.mended_unlisted), (1000, 98_999));
+}
+
+#[test]
+fn more_files_than_fit_the_memory_are_refused() {
+    let entry = b"d6:lengthi1e4:pathl1:aee".repeat(370_000);
+    let info = [
+        b"d4:infod5:filesl".as_slice(),
+        &entry,
+        b"e4:name1:n12:piece lengthi1000000e6:pieces20:aaaaaaaaaaaaaaaaaaaaee",
+    ]
+    .concat();
+    assert_eq!(Metainfo::parse(&info).expect_err("refused"), MetainfoError::TooMuchMemory);
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_names_the_paths_are_safe_and_distinct(
+        names in proptest::collection::vec(proptest::collection::vec(
+            prop_oneof!["[aAb./ \\\\:\u{0}]{0,4}", "(CON|nul|\\.\\.|a)(\\.x)?", ".{0,300}"], 1..4), 1..12),
+    ) {
+        let files: Vec<Vec<&[u8]>> = names.iter().map(|path| path.iter().map(String::as_bytes).collect()).collect();
+        let files: Vec<(&[&[u8]], i64)> = files.iter().map(|path| (path.as_slice(), 1)).collect();
+        let t = parse(several(&files)).expect("a torrent");
+        let mut folded = std::collections::BTreeSet::new();
+        for file in &t.files {
+            for name in &file.path {
+                prop_assert!(!name.is_empty() && name.len() <= 255 && !name.contains(['/', '\\', '\0']));
+                prop_assert!(!name.ends_with(['.', ' ']) && !name.starts_with("C:"), "{:?}", name);
+            }
+            prop_assert_eq!(&file.path[0], "top");
+            prop_assert!(folded.insert(file.path.join("/").to_lowercase()), "{:?} is there twice", file.path);
+        }
+        for path in &folded {
+            let inside = format!("{path}/");
+            prop_assert!(!folded.iter().any(|other| other.starts_with(&inside)), "{:?} is a folder too", path);
+        }
+    }
+
+    #[test]
+    fn a_torrent_with_a_byte_changed_or_cut_never_panics(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+        let mut bytes = torrent(several(&[(&[b"a", b"b"], 3), (&[b"c"], 4)]));
+        let at = at.index(bytes.len());
+        if cut { bytes.truncate(at) } else { bytes[at] = byte }
+        match Metainfo::parse(&bytes) {
+            Ok(t) => prop_assert_eq!(t.layout.pieces(), 1),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The pure half of bt-erl: what BitTorrent's files and messages mean, and what to fetch next.
+//!
+//! State and bytes come in, verdicts go out. Nothing here waits, opens, sends, logs, reads a clock or draws a random
+//! number: time and seeds are parameters, so a test of any rule is a function call.
+//! Everything that comes from outside is checked here, once; behind this boundary an index is known to be in range.
+
+pub mod announce;
+pub mod bencode;
+pub mod bitfield;
+pub mod book;
+pub mod handshake;
+pub mod layout;
+pub mod metainfo;
+pub mod ordset;
+pub mod picker;
+pub mod pieces;
+pub mod pipeline;
+pub mod upload;
+pub mod vault;
+pub mod wire;
+mod words;
+
+pub use announce::{AnnounceError, AnnounceReply, AnnounceRequest, Event};
+pub use bitfield::{Bitfield, BitfieldError};
+pub use book::Book;
+pub use handshake::{Handshake, HandshakeError};
+pub use layout::{FileRange, Layout, LayoutError};
+pub use metainfo::{File, Mended, Metainfo, MetainfoError, PieceHashes};
+pub use ordset::OrdSet;
+pub use picker::{Grant, Partition, PeerKey, Picker};
+pub use pieces::{Pieces, UnknownPiece};
+pub use vault::{Put, Vault, Whole};
+pub use wire::{Message, WireError};
+pub use words::{BLOCK_BYTES, BlockRange, InfoHash, PeerId, PieceIndex, Run};

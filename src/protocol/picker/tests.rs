@@ -1,0 +1,449 @@
+//! Swarms drawn as strings, one character a piece: `x` has it, `.` lacks it. Every piece has four blocks unless said otherwise.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::protocol::BLOCK_BYTES;
+
+const T0: Duration = Duration::ZERO;
+const A: PeerKey = PeerKey(1);
+const B: PeerKey = PeerKey(2);
+const C: PeerKey = PeerKey(3);
+
+fn field(drawn: &str) -> Bitfield {
+    let mut field = Bitfield::new(drawn.len() as u32);
+    for (n, _) in (0u32..).zip(drawn.chars()).filter(|(_, c)| *c == 'x') {
+        field.set(n);
+    }
+    field
+}
+
+fn layout(pieces: u32, blocks: u32) -> Layout {
+    let piece_bytes = blocks * BLOCK_BYTES;
+    Layout::new(piece_bytes, [u64::from(piece_bytes) * u64::from(pieces)]).expect("a valid layout")
+}
+
+/// A picker with these pieces had, and peers that have these.
+fn swarm(have: &str, peers: &[(PeerKey, &str)]) -> Picker {
+    let mut picker = Picker::new(layout(have.len() as u32, 4), &field(have), std::iter::empty(), 7);
+    for (key, pieces) in peers {
+        picker.joined(*key, field(pieces));
+    }
+    picker
+}
+
+fn run(piece: u32, first: u32, blocks: u32) -> Run {
+    Run { piece: PieceIndex(piece), first, blocks }
+}
+
+fn grant(picker: &mut Picker, key: PeerKey, blocks: u32) -> Grant {
+    picker.grant(key, blocks, T0, |_| true)
+}
+
+fn granted(piece: u32, first: u32, blocks: u32) -> Grant {
+    Grant::Run(run(piece, first, blocks))
+}
+
+/// The pieces that a peer is granted one after the other, each drawn as its number.
+fn order(picker: &mut Picker, key: PeerKey, count: usize) -> String {
+    let mut piece = || match grant(picker, key, 4) {
+        Grant::Run(run) => run.piece.to_string(),
+        other => format!("{other:?}"),
+    };
+    (0..count).map(|_| piece()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_rarest_piece_goes_first() {
+    let mut p = swarm("xxxx....", &[(A, "xxxxxxxx"), (B, "xxxx.x.x"), (C, ".....x.."), (PeerKey(4), ".......x")]);
+    p.has(PeerKey(4), PieceIndex(4));
+    p.has(PeerKey(5), PieceIndex(6));
+    // Held by non-seeds: piece 4 once, 5 twice, 6 never, 7 twice.
+    assert!(["6 4 5 7", "6 4 7 5"].contains(&order(&mut p, A, 4).as_str()));
+}
+
+#[test]
+fn rarity_follows_peers_that_come_finish_pieces_and_leave() {
+    let mut p = swarm("xxxx...", &[(A, "xxxxxxx"), (B, "....xx."), (C, "....x..")]);
+    p.left(B);
+    p.has(C, PieceIndex(6));
+    assert_eq!(order(&mut p, A, 1), "5");
+    p.joined(B, field("....xxx"));
+    p.left(C);
+    p.has(B, PieceIndex(4));
+    let mut p = swarm("xxxx..", &[(A, "xxxxxx"), (B, "....xx")]);
+    p.has(C, PieceIndex(5));
+    p.joined(C, field("......"));
+    p.has(C, PieceIndex(4));
+    p.has(C, PieceIndex(4));
+    assert_eq!(order(&mut p, A, 2), "5 4");
+}
+
+#[test]
+fn equally_rare_pieces_come_in_an_order_that_the_seed_decides() {
+    let drawn = |seed| {
+        let mut p = Picker::new(layout(100, 4), &Bitfield::new(100), std::iter::empty(), seed);
+        p.joined(A, Bitfield::full(100));
+        order(&mut p, A, 100)
+    };
+    assert_eq!(drawn(1), drawn(1));
+    assert_ne!(drawn(1), drawn(2));
+    let all: BTreeSet<u32> = drawn(3).split(' ').map(|n| n.parse().expect("a piece")).collect();
+    assert_eq!(all.len(), 100);
+}
+
+#[test]
+fn the_first_four_pieces_are_picked_at_random_whatever_their_rarity() {
+    let first = |seed| {
+        let mut p = Picker::new(layout(50, 4), &Bitfield::new(50), std::iter::empty(), seed);
+        p.joined(A, Bitfield::full(50));
+        let mut common = Bitfield::full(50);
+        common.clear(0);
+        p.joined(B, common);
+        let first = order(&mut p, A, 4);
+        (first.split(' ').any(|piece| piece == "0"), order(&mut p, A, 1) == "0")
+    };
+    let firsts: Vec<_> = (0..50).map(first).collect();
+    assert!(firsts.iter().filter(|(early, _)| *early).count() < 20, "the rarest is no more likely than others");
+    assert!(firsts.iter().all(|(early, fifth)| early != fifth), "from the fifth on the rarest goes first");
+}
+
+#[test]
+fn an_open_piece_goes_before_a_new_one_and_the_oldest_first() {
+    let mut p = swarm("xxxx...", &[(A, "xxxxx.."), (B, "xxxxxxx"), (C, ".....x.")]);
+    assert_eq!(grant(&mut p, A, 3), granted(4, 0, 3));
+    assert_eq!(grant(&mut p, C, 1), granted(5, 0, 1));
+    assert_eq!([4, 4, 4].map(|n| grant(&mut p, B, n)), [granted(4, 3, 1), granted(5, 1, 3), granted(6, 0, 4)]);
+}
+
+#[test]
+fn a_peer_without_anything_wanted_is_not_interesting() {
+    let mut p = swarm("x.", &[(A, "x."), (B, "xx")]);
+    assert_eq!([A, B, C].map(|key| p.interesting(key)), [false, true, false]);
+    assert_eq!([A, C].map(|key| grant(&mut p, key, 1)), [Grant::Nothing; 2]);
+    p.has(A, PieceIndex(1));
+    assert!(p.interesting(A));
+    p.finished(PieceIndex(1));
+    p.finished(PieceIndex(1));
+    assert_eq!([A, B].map(|key| p.interesting(key)), [false; 2]);
+    assert_eq!(grant(&mut p, B, 1), Grant::Nothing);
+}
+
+#[test]
+fn no_piece_is_opened_without_memory_and_the_question_names_its_length() {
+    let mut p = swarm("..", &[(A, "xx")]);
+    let mut asked = Vec::new();
+    let refused = p.grant(A, 2, T0, |bytes| {
+        asked.push(bytes);
+        false
+    });
+    assert_eq!((refused, asked), (Grant::Later, vec![4 * BLOCK_BYTES]));
+    assert_eq!((p.open_pieces(), p.open_bytes(), p.in_flight()), (0, 0, 0));
+    assert!(matches!(grant(&mut p, A, 2), Grant::Run(_)));
+    assert_eq!((p.open_pieces(), p.open_bytes(), p.in_flight()), (1, 4 * u64::from(BLOCK_BYTES), 2));
+    let rest = p.grant(A, 2, T0, |_| panic!("an open piece needs no new memory"));
+    assert!(matches!(rest, Grant::Run(Run { first: 2, blocks: 2, .. })));
+}
+
+#[test]
+fn blocks_that_are_given_back_go_to_the_next_who_asks() {
+    let mut p = swarm(".", &[(A, "x"), (B, "x")]);
+    assert_eq!(grant(&mut p, A, 4), granted(0, 0, 4));
+    assert_eq!(p.received(A, run(0, 1, 1)), 1);
+    p.give_back(A, run(0, 0, 4));
+    assert_eq!(p.in_flight(), 0);
+    assert_eq!([4, 4].map(|n| grant(&mut p, B, n)), [granted(0, 0, 1), granted(0, 2, 2)]);
+    p.left(B);
+    assert_eq!(grant(&mut p, A, 4), granted(0, 0, 1));
+}
+
+#[test]
+fn a_piece_of_which_nothing_is_asked_for_or_here_is_not_open() {
+    let mut p = swarm("..", &[(A, "xx"), (B, "xx")]);
+    grant(&mut p, A, 2);
+    grant(&mut p, B, 2);
+    assert_eq!(p.open_pieces(), 1);
+    p.left(A);
+    assert_eq!(p.open_pieces(), 1);
+    p.left(B);
+    assert_eq!((p.open_pieces(), p.open_bytes()), (0, 0));
+    assert_eq!(p.partition(), Partition { want: 2, ..Partition::default() });
+}
+
+#[test]
+fn blocks_that_come_late_open_their_piece_again() {
+    let mut p = swarm("..", &[(A, "x.")]);
+    assert_eq!(grant(&mut p, A, 4), granted(0, 0, 4));
+    p.give_back(A, run(0, 0, 4));
+    assert_eq!(p.open_pieces(), 0);
+    assert_eq!(p.received(A, run(0, 0, 2)), 2);
+    assert_eq!(p.received(A, run(0, 0, 2)), 0, "they came twice");
+    assert_eq!(grant(&mut p, A, 4), granted(0, 2, 2));
+    assert_eq!(p.received(A, run(0, 4, 9)), 0, "no such blocks");
+    assert_eq!(p.received(A, run(9, 0, 1)), 0, "no such piece");
+}
+
+#[test]
+fn a_piece_that_failed_its_hash_is_fetched_anew() {
+    let mut p = swarm("..", &[(A, "xx")]);
+    let Grant::Run(first) = grant(&mut p, A, 4) else { panic!("nothing granted") };
+    p.received(A, first);
+    assert_eq!(p.partition(), Partition { want: 1, in_flight: 1, ..Partition::default() });
+    p.failed(first.piece);
+    assert_eq!(p.partition(), Partition { want: 2, ..Partition::default() });
+    p.finished(first.piece);
+    p.failed(first.piece);
+    assert_eq!(p.partition(), Partition { have: 1, want: 1, ..Partition::default() });
+}
+
+#[test]
+fn a_download_goes_on_with_the_blocks_that_are_here() {
+    let partial = [(PieceIndex(1), field(".xx.")), (PieceIndex(0), field("xxxx")), (PieceIndex(2), field("...."))];
+    let mut p = Picker::new(layout(4, 4), &field("x..."), partial.into_iter(), 7);
+    assert_eq!(p.partition(), Partition { have: 1, want: 2, in_flight: 1, astray: 0 });
+    p.joined(A, field("xx.."));
+    assert_eq!([4, 4, 4].map(|n| grant(&mut p, A, n)), [granted(1, 0, 1), granted(1, 3, 1), Grant::Later]);
+}
+
+#[test]
+fn in_the_endgame_the_second_peer_begins_at_the_far_end() {
+    let mut p = swarm(".", &[(A, "x"), (B, "x"), (C, "x")]);
+    assert_eq!(grant(&mut p, A, 4), granted(0, 0, 4));
+    assert_eq!(grant(&mut p, A, 4), Grant::Later, "never the same peer twice");
+    assert_eq!(grant(&mut p, B, 4), granted(0, 2, 2));
+    assert_eq!(grant(&mut p, B, 4), granted(0, 1, 1));
+    assert_eq!(grant(&mut p, C, 4), granted(0, 0, 1));
+    assert_eq!([A, B, C].map(|key| grant(&mut p, key, 4)), [Grant::Later; 3], "two peers a block at most");
+    assert_eq!(p.in_flight(), 4, "each block counts once");
+    p.left(A);
+    assert_eq!(p.in_flight(), 4, "the others were asked too");
+    assert_eq!(grant(&mut p, C, 4), granted(0, 2, 2), "with one peer left a block may be asked of another");
+}
+
+#[test]
+fn the_last_block_held_by_a_silent_peer_does_not_stop_the_download() {
+    let mut p = swarm("xxx.", &[(A, "xxxx"), (B, "xxxx")]);
+    let Grant::Run(last) = grant(&mut p, A, 4) else { panic!("nothing granted") };
+    p.received(A, run(3, 0, 3));
+    assert_eq!(grant(&mut p, B, 4), granted(3, 3, 1));
+    assert_eq!(p.received(B, run(3, 3, 1)), 1);
+    p.finished(last.piece);
+    assert_eq!(p.partition(), Partition { have: 4, ..Partition::default() });
+    p.give_back(A, last);
+    assert_eq!(p.received(A, last), 0);
+    assert_eq!((p.in_flight(), p.open_pieces()), (0, 0));
+}
+
+#[test]
+fn before_the_endgame_help_comes_only_for_old_requests_and_from_idle_peers() {
+    let mut p = swarm("xxxx..", &[(A, "....x."), (B, "....x.")]);
+    assert_eq!(p.grant(A, 4, T0, |_| true), granted(4, 0, 4));
+    let later = |p: &mut Picker, ms| p.grant(B, 4, Duration::from_millis(ms), |_| true);
+    assert_eq!(later(&mut p, 1999), Grant::Later);
+    assert_eq!(later(&mut p, 2000), granted(4, 2, 2));
+}
+
+#[test]
+fn the_oldest_request_is_helped_first() {
+    let mut p = swarm("..", &[(A, "xx"), (B, "xx"), (C, "xx")]);
+    let at = Duration::from_secs;
+    let Grant::Run(first) = p.grant(A, 4, at(1), |_| true) else { panic!("nothing granted") };
+    p.grant(B, 4, at(2), |_| true);
+    let Grant::Run(help) = p.grant(C, 1, at(3), |_| true) else { panic!("nothing granted") };
+    assert_eq!((help.piece, help.first), (first.piece, 3));
+}
+
+#[test]
+fn pieces_of_one_byte_and_short_last_pieces_are_granted_whole() {
+    let layout = Layout::new(20_000, [50_001]).expect("a valid layout");
+    let mut p = Picker::new(layout, &Bitfield::new(3), std::iter::empty(), 0);
+    p.joined(A, Bitfield::full(3));
+    let mut blocks: Vec<u32> = Vec::new();
+    while let Grant::Run(run) = grant(&mut p, A, 64) {
+        blocks.push(run.blocks);
+    }
+    blocks.sort_unstable();
+    assert_eq!(blocks, [1, 2, 2]);
+}
+
+/// What may happen to a picker. Numbers are taken modulo what there is.
+#[derive(Debug, Clone)]
+enum Happens {
+    Joined { key: u64, pieces: u16 },
+    Has { key: u64, piece: u32 },
+    Left { key: u64 },
+    Grant { key: u64, blocks: u32, memory: bool, secs: u64 },
+    Received { run: usize, blocks: u32 },
+    GiveBack { run: usize },
+    Finished { piece: u32 },
+    Failed { piece: u32 },
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let key = 0u64..5;
+    prop_oneof![
+        2 => (key.clone(), any::<u16>()).prop_map(|(key, pieces)| Happens::Joined { key, pieces }),
+        1 => key.clone().prop_map(|key| Happens::Joined { key, pieces: u16::MAX }),
+        2 => (key.clone(), 0..PIECES).prop_map(|(key, piece)| Happens::Has { key, piece }),
+        1 => key.clone().prop_map(|key| Happens::Left { key }),
+        12 => (key, 1u32..6, any::<bool>(), 0u64..9).prop_map(|(key, blocks, memory, secs)| {
+            Happens::Grant { key, blocks, memory, secs }
+        }),
+        4 => (any::<usize>(), 1u32..5).prop_map(|(run, blocks)| Happens::Received { run, blocks }),
+        3 => any::<usize>().prop_map(|run| Happens::GiveBack { run }),
+        1 => (0..PIECES).prop_map(|piece| Happens::Finished { piece }),
+        1 => (0..PIECES).prop_map(|piece| Happens::Failed { piece }),
+    ]
+}
+
+const PIECES: u32 = 12;
+
+/// The picker beside the plainest possible book-keeping.
+struct Model {
+    picker: Picker,
+    peers: BTreeMap<u64, BTreeSet<u32>>,
+    have: BTreeSet<u32>,
+    here: BTreeSet<(u32, u32)>,
+    runs: Vec<(u64, Run)>,
+}
+
+impl Model {
+    fn asked(&self) -> BTreeMap<(u32, u32), Vec<u64>> {
+        let mut asked = BTreeMap::<_, Vec<u64>>::new();
+        for (key, run) in &self.runs {
+            for n in run.numbers().filter(|n| !self.here.contains(&(run.piece.0, *n))) {
+                asked.entry((run.piece.0, n)).or_default().push(*key);
+            }
+        }
+        asked
+    }
+
+    fn forget(&mut self, piece: u32) {
+        self.runs.retain(|(_, run)| run.piece.0 != piece);
+        self.here.retain(|(p, _)| *p != piece);
+    }
+
+    fn apply(&mut self, event: Happens) {
+        match event {
+            Happens::Joined { key, pieces } => {
+                let pieces: BTreeSet<u32> = (0..PIECES).filter(|piece| pieces >> piece & 1 == 1).collect();
+                let drawn: String = (0..PIECES).map(|piece| if pieces.contains(&piece) { 'x' } else { '.' }).collect();
+                self.runs.retain(|(of, _)| *of != key);
+                self.picker.joined(PeerKey(key), field(&drawn));
+                self.peers.insert(key, pieces);
+            }
+            Happens::Has { key, piece } => {
+                self.picker.has(PeerKey(key), PieceIndex(piece));
+                self.peers.get_mut(&key).map(|pieces| pieces.insert(piece));
+            }
+            Happens::Left { key } => {
+                self.picker.left(PeerKey(key));
+                self.peers.remove(&key);
+                self.runs.retain(|(of, _)| *of != key);
+            }
+            Happens::Grant { key, blocks, memory, secs } => self.grant(key, blocks, memory, secs),
+            Happens::Received { run, blocks } if !self.runs.is_empty() => {
+                let at = run % self.runs.len();
+                let (key, whole) = self.runs[at];
+                let part = Run { blocks: blocks.min(whole.blocks), ..whole };
+                let news = part.numbers().filter(|n| self.here.insert((part.piece.0, *n))).count();
+                assert_eq!(self.picker.received(PeerKey(key), part), news as u32);
+                self.runs[at].1 = Run { first: part.numbers().end, blocks: whole.blocks - part.blocks, ..whole };
+            }
+            Happens::GiveBack { run } if !self.runs.is_empty() => {
+                let (key, run) = self.runs.remove(run % self.runs.len());
+                self.picker.give_back(PeerKey(key), run);
+            }
+            Happens::Finished { piece } => {
+                self.picker.finished(PieceIndex(piece));
+                self.have.insert(piece);
+                self.forget(piece);
+            }
+            Happens::Failed { piece } => {
+                self.picker.failed(PieceIndex(piece));
+                self.forget(piece);
+            }
+            Happens::Received { .. } | Happens::GiveBack { .. } => {}
+        }
+    }
+
+    fn grant(&mut self, key: u64, blocks: u32, memory: bool, secs: u64) {
+        let (asked, wanted) = (self.asked(), |piece: &u32| !self.have.contains(piece));
+        let useful: Vec<u32> = self.peers.get(&key).into_iter().flatten().copied().filter(wanted).collect();
+        let is_free = |block: (u32, u32)| !asked.contains_key(&block) && !self.here.contains(&block);
+        let mut times = 0;
+        let answer = self.picker.grant(PeerKey(key), blocks, Duration::from_secs(secs), |_| {
+            times += 1;
+            memory
+        });
+        assert!(times <= 1);
+        match answer {
+            Grant::Nothing => assert!(useful.is_empty()),
+            Grant::Later => {
+                assert!(!useful.is_empty());
+                let free = useful.iter().any(|piece| (0..4).any(|n| is_free((*piece, n))));
+                assert!(!free || !memory, "a free block was not granted");
+            }
+            Grant::Run(run) => {
+                assert!(useful.contains(&run.piece.0) && (1..=blocks).contains(&run.blocks) && run.numbers().end <= 4);
+                for n in run.numbers() {
+                    let holders = asked.get(&(run.piece.0, n)).map_or(&[][..], Vec::as_slice);
+                    assert!(holders.len() < 2 && !holders.contains(&key), "{holders:?}");
+                    assert!(!self.here.contains(&(run.piece.0, n)));
+                }
+                self.runs.push((key, run));
+            }
+        }
+    }
+
+    fn check(&self) {
+        let asked = self.asked();
+        let open: BTreeSet<u32> = asked.keys().chain(&self.here).map(|(piece, _)| *piece).collect();
+        let (have, in_flight) = (self.have.len() as u32, open.len() as u32);
+        let want = PIECES - have - in_flight;
+        assert_eq!(self.picker.partition(), Partition { have, want, in_flight, astray: 0 });
+        assert_eq!(self.picker.in_flight(), asked.len() as u64);
+        assert_eq!(self.picker.open_pieces(), open.len());
+        for (key, pieces) in &self.peers {
+            let interesting = pieces.iter().any(|piece| !self.have.contains(piece));
+            assert_eq!(self.picker.interesting(PeerKey(*key)), interesting);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn have_want_and_in_flight_partition_the_pieces_and_the_download_ends(events in proptest::collection::vec(happens(), 0..120)) {
+        let picker = Picker::new(layout(PIECES, 4), &Bitfield::new(PIECES), std::iter::empty(), 3);
+        let mut model = Model {
+            picker, peers: BTreeMap::new(), have: BTreeSet::new(), here: BTreeSet::new(), runs: Vec::new(),
+        };
+        for event in events {
+            model.apply(event);
+            model.check();
+        }
+        // Whatever happened, one seed that answers ends the download, though the others stay silent.
+        model.apply(Happens::Joined { key: 99, pieces: u16::MAX });
+        for _ in 0..PIECES * 4 {
+            for secs in [0, 100] {
+                model.apply(Happens::Grant { key: 99, blocks: 4, memory: true, secs });
+            }
+            while let Some(run) = model.runs.iter().position(|(key, run)| *key == 99 && run.blocks > 0) {
+                model.apply(Happens::Received { run, blocks: 4 });
+            }
+            model.runs.retain(|(key, run)| *key != 99 || run.blocks > 0);
+            // What two peers were asked for already comes free when they are timed out.
+            if let Some(run) = model.runs.iter().position(|(key, _)| *key != 99) {
+                model.apply(Happens::GiveBack { run });
+            }
+            model.check();
+        }
+        for piece in 0..PIECES {
+            let whole = (0..4).all(|n| model.here.contains(&(piece, n)));
+            prop_assert!(whole || model.have.contains(&piece), "piece {} is not here", piece);
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! What one peer process has asked of the other side and not yet got: granted runs, the requests that are
+//! out for them, the blocks that came, and how deep the pipeline may be.
+//!
+//! Pure: time comes in as a parameter, blocks are whatever the caller puts in (`B`), nothing is sent from here.
+//! It never asks for a block that was not granted and never takes one that was not asked for.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::{BLOCK_BYTES, BlockRange, PieceIndex, Run};
+
+/// Requests that may be out before the first rate is known.
+const FIRST_DEPTH: u32 = 32;
+/// Fewest requests kept out to a peer that answers.
+const MIN_DEPTH: u32 = 4;
+/// Most requests ever out; peers in the field accept 250 to 2000 (their `reqq`).
+pub const MAX_DEPTH: u32 = 500;
+/// Beyond one round trip, requests for this much time are kept out, so that a hiccup does not idle the peer.
+const SLACK: Duration = Duration::from_millis(20);
+/// A request unanswered for this long is stale whatever the peer's rate.
+const STALE_FLOOR: Duration = Duration::from_secs(5);
+/// The rate is measured over at least this long.
+const RATE_WINDOW: Duration = Duration::from_millis(100);
+
+/// A granted run on its way.
+struct Flight<B> {
+    run: Run,
+    /// Blocks of the run for which a request went out, counted from its first.
+    requested: u32,
+    /// Requests out and unanswered.
+    out: u32,
+    blocks: Vec<Option<B>>,
+    missing: u32,
+    /// When a request last went out or a block last came.
+    touched: Duration,
+}
+
+/// Blocks that came for a run: all of them, or what was there when the run ended early.
+pub struct Landed<B> {
+    /// The run that was granted.
+    pub run: Run,
+    /// Block number within the piece, and the block.
+    pub blocks: Vec<(u32, B)>,
+}
+
+/// Where an accepted block belongs; made by [`Pipeline::accept`], spent by [`Pipeline::put`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place {
+    flight: usize,
+    block: usize,
+}
+
+/// The pipeline of one connection.
+pub struct Pipeline<B> {
+    flights: VecDeque<Flight<B>>,
+    outstanding: u32,
+    depth: u32,
+    slow_start: bool,
+    window_began: Duration,
+    window_bytes: u64,
+    rate: f64,
+    round_trip: Duration,
+    probe: Option<(BlockRange, Duration)>,
+}
+
+impl<B> Pipeline<B> {
+    /// An empty pipeline at time `now`.
+    pub fn new(now: Duration) -> Self {
+        Self {
+            flights: VecDeque::new(),
+            outstanding: 0,
+            depth: FIRST_DEPTH,
+            slow_start: true,
+            window_began: now,
+            window_bytes: 0,
+            rate: 0.0,
+            round_trip: Duration::from_millis(100),
+            probe: None,
+        }
+    }
+
+    /// Takes a run that the client granted.
+    pub fn grant(&mut self, run: Run, now: Duration) {
+        let blocks = (0..run.blocks).map(|_| None).collect();
+        self.flights.push_back(Flight { run, requested: 0, out: 0, blocks, missing: run.blocks, touched: now });
+    }
+
+    /// Blocks that could be granted now so that the pipeline does not run dry; 0: enough is in hand.
+    /// `per_run` is what a grant usually brings: it is asked for while a run's worth is still to be requested.
+    pub fn room(&self) -> u32 {
+        let unsent: u32 = self.flights.iter().map(|f| f.run.blocks - f.requested).sum();
+        let in_hand = self.outstanding + unsent;
+        // Ask ahead by half a pipeline: the grant travels while the rest is on the wire.
+        let wanted = self.depth + self.depth / 2;
+        wanted.saturating_sub(in_hand)
+    }
+
+    /// True when nothing is granted or on its way.
+    pub fn is_empty(&self) -> bool {
+        self.flights.is_empty()
+    }
+
+    /// Requests that are out.
+    pub fn outstanding(&self) -> u32 {
+        self.outstanding
+    }
+
+    /// Requests that may be out at this peer's present rate.
+    pub fn depth(&self) -> u32 {
+        self.depth
+    }
+
+    /// Bytes per second that came over the last measured window.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// The next requests to send, oldest run first, as long as the depth allows. `range` tells a block's bytes.
+    pub fn requests(&mut self, now: Duration, range: impl Fn(PieceIndex, u32) -> BlockRange, mut send: impl FnMut(BlockRange)) {
+        for flight in &mut self.flights {
+            while flight.requested < flight.run.blocks {
+                if self.outstanding >= self.depth {
+                    return;
+                }
+                let wire = range(flight.run.piece, flight.run.first + flight.requested);
+                self.probe.get_or_insert((wire, now));
+                flight.requested += 1;
+                flight.out += 1;
+                flight.touched = now;
+                self.outstanding += 1;
+                send(wire);
+            }
+        }
+    }
+
+    /// A block arrived: its place when it was asked for, `None` when it was not (or came twice).
+    pub fn accept(&self, got: BlockRange) -> Option<Place> {
+        if got.begin % BLOCK_BYTES != 0 {
+            return None;
+        }
+        let number = got.begin / BLOCK_BYTES;
+        self.flights.iter().enumerate().find_map(|(flight, f)| {
+            let block = number.checked_sub(f.run.first)?;
+            let asked = f.run.piece == got.piece && block < f.requested;
+            (asked && f.blocks.get(block as usize)?.is_none()).then_some(Place { flight, block: block as usize })
+        })
+    }
+
+    /// Puts a block in its place. The run, when that was its last block.
+    pub fn put(&mut self, place: Place, got: BlockRange, block: B, now: Duration) -> Option<Landed<B>> {
+        self.measure(got, now);
+        self.outstanding = self.outstanding.saturating_sub(1);
+        let flight = self.flights.get_mut(place.flight)?;
+        flight.out = flight.out.saturating_sub(1);
+        flight.touched = now;
+        if flight.blocks.get_mut(place.block)?.replace(block).is_none() {
+            flight.missing -= 1;
+        }
+        if flight.missing > 0 {
+            return None;
+        }
+        self.flights.remove(place.flight).map(Flight::land)
+    }
+
+    fn measure(&mut self, got: BlockRange, now: Duration) {
+        if let Some((range, sent)) = self.probe
+            && range == got
+        {
+            // The smallest is the wire's own; what is above it is our own queue, and must not feed the depth.
+            self.round_trip = self.round_trip.min(now.saturating_sub(sent));
+            self.probe = None;
+        }
+        self.window_bytes += u64::from(got.length);
+        let passed = now.saturating_sub(self.window_began);
+        if self.slow_start {
+            // Doubles per round trip, as TCP does, until the rate stops growing.
+            self.depth = (self.depth + 1).min(MAX_DEPTH);
+        }
+        if passed >= RATE_WINDOW {
+            let rate = self.window_bytes as f64 / passed.as_secs_f64();
+            if self.slow_start && self.rate > 0.0 && rate < self.rate * 1.25 {
+                self.slow_start = false;
+            }
+            self.rate = if self.rate == 0.0 { rate } else { 0.5 * self.rate + 0.5 * rate };
+            self.window_began = now;
+            self.window_bytes = 0;
+            if !self.slow_start {
+                self.depth = self.target();
+            }
+        }
+    }
+
+    fn target(&self) -> u32 {
+        let seconds = (self.round_trip + SLACK).as_secs_f64();
+        let blocks = self.rate * seconds / f64::from(BLOCK_BYTES);
+        (blocks as u32 + FIRST_DEPTH).clamp(MIN_DEPTH, MAX_DEPTH)
+    }
+
+    /// The other side choked us or the connection ends: every run goes back, with what it had got.
+    pub fn drain(&mut self) -> Vec<Landed<B>> {
+        self.outstanding = 0;
+        self.probe = None;
+        self.flights.drain(..).map(Flight::land).collect()
+    }
+
+    /// `piece` is finished elsewhere: its runs end here. Calls `cancel` for each request that was still out.
+    pub fn cancel(&mut self, piece: PieceIndex, range: impl Fn(PieceIndex, u32) -> BlockRange, mut cancel: impl FnMut(BlockRange)) {
+        let mut kept = VecDeque::with_capacity(self.flights.len());
+        for flight in self.flights.drain(..) {
+            if flight.run.piece != piece {
+                kept.push_back(flight);
+                continue;
+            }
+            self.outstanding = self.outstanding.saturating_sub(flight.out);
+            for (n, block) in (0..flight.requested).zip(&flight.blocks) {
+                if block.is_none() {
+                    cancel(range(piece, flight.run.first + n));
+                }
+            }
+        }
+        self.flights = kept;
+    }
+
+    /// True when `piece` has a run here.
+    pub fn holds(&self, piece: PieceIndex) -> bool {
+        self.flights.iter().any(|f| f.run.piece == piece)
+    }
+
+    /// Runs whose requests have been out too long: four times what this peer's own rate explains, at least 5 s.
+    /// They go back with what they had got; a late answer is then unrequested and dropped.
+    pub fn stale(&mut self, now: Duration) -> Vec<Landed<B>> {
+        let expected = if self.rate > 0.0 { f64::from(self.depth * BLOCK_BYTES) / self.rate } else { 0.0 };
+        let limit = STALE_FLOOR.max(Duration::from_secs_f64((4.0 * expected).min(60.0)));
+        let (late, good): (VecDeque<_>, VecDeque<_>) =
+            self.flights.drain(..).partition(|f| f.out > 0 && now.saturating_sub(f.touched) >= limit);
+        self.flights = good;
+        self.outstanding = self.flights.iter().map(|f| f.out).sum();
+        if !late.is_empty() {
+            self.probe = None;
+            self.slow_start = false;
+            self.depth = MIN_DEPTH;
+        }
+        late.into_iter().map(Flight::land).collect()
+    }
+}
+
+impl<B> Flight<B> {
+    fn land(self) -> Landed<B> {
+        let first = self.run.first;
+        let blocks = (first..).zip(self.blocks).filter_map(|(n, b)| b.map(|b| (n, b))).collect();
+        Landed { run: self.run, blocks }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T0: Duration = Duration::ZERO;
+
+    fn range(piece: PieceIndex, n: u32) -> BlockRange {
+        BlockRange { piece, begin: n * BLOCK_BYTES, length: BLOCK_BYTES }
+    }
+
+    fn run(piece: u32, first: u32, blocks: u32) -> Run {
+        Run { piece: PieceIndex(piece), first, blocks }
+    }
+
+    fn sent(pipeline: &mut Pipeline<u8>, now: Duration) -> Vec<BlockRange> {
+        let mut out = Vec::new();
+        pipeline.requests(now, range, |r| out.push(r));
+        out
+    }
+
+    #[test]
+    fn a_run_is_requested_in_order_and_lands_when_its_last_block_comes() {
+        let mut p = Pipeline::new(T0);
+        p.grant(run(3, 2, 3), T0);
+        let asked = sent(&mut p, T0);
+        assert_eq!(asked, [2, 3, 4].map(|n| range(PieceIndex(3), n)));
+        for (i, r) in [asked[1], asked[0], asked[2]].into_iter().enumerate() {
+            let place = p.accept(r).expect("it was asked for");
+            let landed = p.put(place, r, i as u8, T0);
+            assert_eq!(landed.is_some(), i == 2);
+            if let Some(landed) = landed {
+                assert_eq!(landed.blocks, [(2, 1), (3, 0), (4, 2)]);
+            }
+        }
+        assert!(p.is_empty() && p.outstanding() == 0);
+    }
+
+    #[test]
+    fn a_block_that_was_not_asked_for_has_no_place() {
+        let mut p = Pipeline::<u8>::new(T0);
+        p.grant(run(0, 0, 2), T0);
+        assert_eq!(p.accept(range(PieceIndex(0), 0)), None, "granted but not requested yet");
+        sent(&mut p, T0);
+        assert_eq!(p.accept(range(PieceIndex(1), 0)), None, "another piece");
+        assert_eq!(p.accept(range(PieceIndex(0), 2)), None, "behind the run");
+        let first = range(PieceIndex(0), 0);
+        let place = p.accept(first).expect("asked for");
+        p.put(place, first, 0, T0);
+        assert_eq!(p.accept(first), None, "twice");
+    }
+
+    #[test]
+    fn no_more_requests_are_out_than_the_depth() {
+        let mut p = Pipeline::<u8>::new(T0);
+        p.grant(run(0, 0, 500), T0);
+        assert_eq!(sent(&mut p, T0).len() as u32, FIRST_DEPTH);
+        assert_eq!(p.outstanding(), FIRST_DEPTH);
+        assert_eq!(sent(&mut p, T0), []);
+    }
+
+    #[test]
+    fn a_choke_gives_back_every_run_with_what_it_had() {
+        let mut p = Pipeline::new(T0);
+        p.grant(run(0, 0, 2), T0);
+        p.grant(run(1, 0, 2), T0);
+        sent(&mut p, T0);
+        let got = range(PieceIndex(0), 1);
+        let place = p.accept(got).expect("asked for");
+        p.put(place, got, 7, T0);
+        let back = p.drain();
+        assert_eq!(back.len(), 2);
+        assert_eq!(back[0].blocks, [(1, 7)]);
+        assert!(back[1].blocks.is_empty());
+        assert!(p.is_empty() && p.outstanding() == 0);
+    }
+
+    #[test]
+    fn a_piece_finished_elsewhere_is_cancelled_block_by_block() {
+        let mut p = Pipeline::new(T0);
+        p.grant(run(0, 0, 3), T0);
+        p.grant(run(1, 0, 1), T0);
+        sent(&mut p, T0);
+        let got = range(PieceIndex(0), 0);
+        let place = p.accept(got).expect("asked for");
+        p.put(place, got, 7, T0);
+        let mut cancelled = Vec::new();
+        p.cancel(PieceIndex(0), range, |r| cancelled.push(r));
+        assert_eq!(cancelled, [1, 2].map(|n| range(PieceIndex(0), n)));
+        assert_eq!(p.outstanding(), 1);
+        assert!(!p.holds(PieceIndex(0)) && p.holds(PieceIndex(1)));
+    }
+
+    #[test]
+    fn a_silent_peers_runs_are_stale_after_five_seconds() {
+        let mut p = Pipeline::<u8>::new(T0);
+        p.grant(run(0, 0, 3), T0);
+        sent(&mut p, T0);
+        assert_eq!(p.stale(Duration::from_secs(4)).len(), 0);
+        let late = p.stale(Duration::from_secs(5));
+        assert_eq!(late[0].run, run(0, 0, 3));
+        assert_eq!(p.outstanding(), 0);
+    }
+
+    #[test]
+    fn the_depth_follows_rate_and_round_trip() {
+        // 16 MiB/s: 120 ms of it are some 120 blocks beside the first 32; 21 ms some 20.
+        let depth = |round_trip: Duration| {
+            let mut p = Pipeline::new(T0);
+            let mut now = T0;
+            let mut n = 0;
+            let mut wire = VecDeque::new();
+            while now < Duration::from_secs(5) {
+                if p.room() > 0 {
+                    p.grant(run(n, 0, 64), now);
+                    n += 1;
+                }
+                p.requests(now, range, |r| wire.push_back((r, now + round_trip)));
+                now += Duration::from_micros(977); // 16 MiB/s
+                if let Some((r, due)) = wire.front().copied()
+                    && due <= now
+                {
+                    wire.pop_front();
+                    let place = p.accept(r).expect("asked for");
+                    p.put(place, r, 0, now);
+                }
+            }
+            p.depth()
+        };
+        let (near, far) = (depth(Duration::from_millis(1)), depth(Duration::from_millis(100)));
+        assert!((40..=70).contains(&near), "{near}");
+        assert!((120..=200).contains(&far), "{far}");
+    }
+}

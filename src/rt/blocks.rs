@@ -1,0 +1,159 @@
+//! Memory for blocks: a pool of 16 KiB buffers that are used again, and the budget that bounds what is on its way.
+//!
+//! The only place where block buffers are made. It decides nothing: who may reserve how much is the client's matter.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of a buffer: the field's block size.
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// Buffers that are used again. Cheap to clone; clones share the buffers.
+#[derive(Clone, Debug, Default)]
+pub struct BlockPool(Arc<Shelf>);
+
+#[derive(Debug, Default)]
+struct Shelf {
+    free: Mutex<Vec<Box<[u8]>>>,
+    /// Buffers in use now.
+    lent: AtomicUsize,
+    /// Most buffers ever in use at once.
+    peak: AtomicUsize,
+}
+
+/// One block's memory, 1 to 16,384 bytes long. Goes back to its pool when dropped.
+#[derive(Debug)]
+pub struct Block {
+    bytes: Box<[u8]>,
+    length: usize,
+    shelf: Arc<Shelf>,
+}
+
+impl BlockPool {
+    /// A block of `length` bytes (capped at 16 KiB) with whatever was in it before.
+    pub fn take(&self, length: usize) -> Block {
+        let reused = self.shelf().pop();
+        let bytes = reused.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
+        let lent = self.0.lent.fetch_add(1, Ordering::Relaxed) + 1;
+        self.0.peak.fetch_max(lent, Ordering::Relaxed);
+        Block { bytes, length: length.min(BUFFER_BYTES), shelf: self.0.clone() }
+    }
+
+    /// A block that holds a copy of `bytes` (at most 16 KiB of them).
+    pub fn copy(&self, bytes: &[u8]) -> Block {
+        let mut block = self.take(bytes.len());
+        let length = block.length;
+        block.copy_from_slice(&bytes[..length]);
+        block
+    }
+
+    /// Most bytes that were in use at once since the start.
+    pub fn peak_bytes(&self) -> u64 {
+        (self.0.peak.load(Ordering::Relaxed) * BUFFER_BYTES) as u64
+    }
+
+    /// Bytes in use now.
+    pub fn lent_bytes(&self) -> u64 {
+        (self.0.lent.load(Ordering::Relaxed) * BUFFER_BYTES) as u64
+    }
+
+    fn shelf(&self) -> std::sync::MutexGuard<'_, Vec<Box<[u8]>>> {
+        self.0.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Deref for Block {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl DerefMut for Block {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.length]
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.shelf.lent.fetch_sub(1, Ordering::Relaxed);
+        let bytes = std::mem::take(&mut self.bytes);
+        self.shelf.free.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+    }
+}
+
+/// How many bytes may be on their way at once, over all torrents of a session.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Purse>);
+
+#[derive(Debug)]
+struct Purse {
+    limit: u64,
+    reserved: AtomicU64,
+}
+
+/// Bytes reserved from a [`Budget`]; given back when dropped.
+#[derive(Debug)]
+pub struct Lease {
+    bytes: u64,
+    purse: Arc<Purse>,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    pub fn new(limit: u64) -> Self {
+        Self(Arc::new(Purse { limit, reserved: AtomicU64::new(0) }))
+    }
+
+    /// The bytes that it was made with.
+    pub fn limit(&self) -> u64 {
+        self.0.limit
+    }
+
+    /// Reserves `bytes` when they fit. The first reservation always fits, or a piece larger than the budget could never be had.
+    pub fn try_reserve(&self, bytes: u64) -> Option<Lease> {
+        let fits = |reserved: u64| (reserved == 0 || reserved + bytes <= self.0.limit).then_some(reserved + bytes);
+        self.0.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
+        Some(Lease { bytes, purse: self.0.clone() })
+    }
+
+    /// Counts `bytes` that are in memory already, fit or not: a client that comes back after a crash finds them there.
+    pub fn reserve_anyway(&self, bytes: u64) -> Lease {
+        self.0.reserved.fetch_add(bytes, Ordering::AcqRel);
+        Lease { bytes, purse: self.0.clone() }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.purse.reserved.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_block_is_lent_again() {
+        let pool = BlockPool::default();
+        let first = pool.copy(b"abc");
+        assert_eq!(&*first, b"abc");
+        let place = first.as_ptr();
+        drop(first);
+        assert_eq!(pool.take(16384).as_ptr(), place);
+        assert_eq!((pool.lent_bytes(), pool.peak_bytes()), (0, 16384));
+    }
+
+    #[test]
+    fn the_budget_is_never_exceeded_but_by_a_single_piece_that_could_not_be_had_otherwise() {
+        let budget = Budget::new(100);
+        let big = budget.try_reserve(150);
+        assert!(big.is_some() && budget.try_reserve(1).is_none());
+        drop(big);
+        let halves = [budget.try_reserve(50), budget.try_reserve(50)];
+        assert!(halves.iter().all(Option::is_some) && budget.try_reserve(1).is_none());
+    }
+}

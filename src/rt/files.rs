@@ -1,0 +1,72 @@
+//! Files below a folder that cannot be left, and a bounded pool of open ones.
+//!
+//! A [`Folder`] is an open directory. Every name below it is opened component by component and never through a symbolic
+//! link, so whatever a torrent or another program has put there, nothing outside the folder is opened. A [`FilePool`]
+//! keeps a bounded number of files open, whatever the number of files in a torrent, and reads and writes them by
+//! position with several buffers a call.
+//!
+//! All calls block: they belong on a blocking process of `storage_sup`, or on the blocking pool. Never retries a full
+//! or failing disk, never deletes anything but its own temporary file, never chooses names.
+
+mod error;
+mod folder;
+#[cfg(target_os = "linux")]
+mod linux;
+mod pool;
+mod pooled;
+#[cfg(any(test, not(target_os = "linux")))]
+mod portable;
+
+pub use error::{DiskError, DiskFault};
+pub use folder::Folder;
+pub use pool::FilePool;
+pub use pooled::PooledFile;
+
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(not(target_os = "linux"))]
+use portable as system;
+
+/// Raises this OS process's limit on open files and sockets as far as it may; the limit that holds afterwards.
+pub fn raise_open_file_limit() -> u64 {
+    system::raise_open_file_limit()
+}
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// An existing file, to read.
+    Read,
+    /// An existing file, to read and write.
+    Write,
+    /// To read and write; made when it is not there.
+    Create,
+}
+
+impl Access {
+    fn writes(self) -> bool {
+        self != Self::Read
+    }
+}
+
+/// What an open file says about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Facts {
+    length: u64,
+    /// No name leads to it any more.
+    deleted: bool,
+    /// Device and number, where the system has them: two files never share them at one time.
+    id: Option<(u64, u64)>,
+}
+
+/// What stands under a name, symbolic links not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    File { length: u64 },
+    Folder,
+    Symlink,
+    Other,
+}
+
+#[cfg(test)]
+mod tests;

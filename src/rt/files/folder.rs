@@ -1,0 +1,157 @@
+//! A folder and everything below it, by components.
+//!
+//! Whatever the components are, nothing outside the folder is opened, made or renamed. Never follows a link below the
+//! folder.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::system::Dir;
+use super::{Access, DiskError, DiskFault, Kind};
+
+/// An open folder. Stays the same folder when it is renamed.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    root: Dir,
+}
+
+impl Folder {
+    /// Opens the folder `path`; makes it, and those above it, when it is not there.
+    pub fn open(path: &Path) -> Result<Arc<Self>, DiskError> {
+        let fail = |error: io::Error| DiskError::new("open the folder", path, error);
+        std::fs::create_dir_all(path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => DiskError::new("open the folder", path, DiskFault::NotADirectory),
+            _ => fail(error),
+        })?;
+        Ok(Arc::new(Self { path: path.to_owned(), root: Dir::open_root(path).map_err(fail)? }))
+    }
+
+    /// As it was given to [`Folder::open`].
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where `components` lead, for people to read; never opened as a path.
+    pub fn join(&self, components: &[String]) -> PathBuf {
+        self.path.join(components.iter().collect::<PathBuf>())
+    }
+
+    /// The length in bytes of the file at `components`; `None` when it, or a folder above it, is not there.
+    pub fn file_length(&self, components: &[String]) -> Result<Option<u64>, DiskError> {
+        let fail = |fault| DiskError::new("look at", &self.join(components), fault);
+        let found = self.below(components, false, |dir, name| Ok(dir.kind(name)?));
+        match found {
+            Ok(Kind::File { length }) => Ok(Some(length)),
+            Ok(Kind::Symlink) => Err(fail(DiskFault::Symlink)),
+            Ok(Kind::Folder | Kind::Other) => Err(fail(DiskFault::NotAFile)),
+            Err(DiskFault::Missing) => Ok(None),
+            Err(fault) => Err(fail(fault)),
+        }
+    }
+
+    /// Makes the folder at `components` and those above it; fine when it is there already.
+    pub fn create_folder(&self, components: &[String]) -> Result<(), DiskError> {
+        let made = self.below(components, true, |dir, name| {
+            dir.make_sub(name)?;
+            open_sub(dir, name).map(drop)
+        });
+        made.map_err(|fault| DiskError::new("make the folder", &self.join(components), fault))
+    }
+
+    /// Makes the names of the folder that holds `components` survive a power cut.
+    pub fn sync_parent(&self, components: &[String]) -> Result<(), DiskError> {
+        let synced = self.below(components, false, |dir, _| Ok(dir.sync()?));
+        synced.map_err(|fault| DiskError::new("write to disk the folder of", &self.join(components), fault))
+    }
+
+    /// The whole file at `components`, which may hold `at_most` bytes; `None` when it is not there.
+    pub fn read_whole(&self, components: &[String], at_most: usize) -> Result<Option<Vec<u8>>, DiskError> {
+        let fail = |fault| DiskError::new("read", &self.join(components), fault);
+        let file = match self.open_file(components, Access::Read) {
+            Err(DiskFault::Missing) => return Ok(None),
+            other => other.map_err(fail)?,
+        };
+        let mut bytes = Vec::new();
+        let limit = at_most as u64 + 1;
+        file.take(limit).read_to_end(&mut bytes).map_err(|error| fail(error.into()))?;
+        if bytes.len() > at_most { Err(fail(DiskFault::TooLarge)) } else { Ok(Some(bytes)) }
+    }
+
+    /// Replaces the file at `components` by `bytes`: after a crash or a power cut it holds either the old bytes or the
+    /// new ones.
+    pub fn replace_whole(&self, components: &[String], bytes: &[u8]) -> Result<(), DiskError> {
+        let replaced = self.below(components, true, |dir, name| {
+            let draft = format!(".{name}.new");
+            let written = Self::write_draft(dir, &draft, bytes).and_then(|()| Ok(dir.rename(&draft, name)?));
+            if written.is_err() {
+                let _ = dir.remove(&draft);
+            }
+            written.and_then(|()| Ok(dir.sync()?))
+        });
+        replaced.map_err(|fault| DiskError::new("write", &self.join(components), fault))
+    }
+
+    fn write_draft(dir: &Dir, name: &str, bytes: &[u8]) -> Result<(), DiskFault> {
+        let mut file = open_regular(dir, name, Access::Create)?;
+        file.set_len(0)?;
+        file.write_all(bytes)?;
+        Ok(file.sync_all()?)
+    }
+
+    /// Opens the file at `components`, with the folders above it when it may be made.
+    pub(super) fn open_file(&self, components: &[String], access: Access) -> Result<File, DiskFault> {
+        self.below(components, access == Access::Create, |dir, name| open_regular(dir, name, access))
+    }
+
+    /// Walks to the folder that holds `components` and calls `work` with it and the last component.
+    fn below<T>(
+        &self,
+        components: &[String],
+        make: bool,
+        work: impl FnOnce(&Dir, &str) -> Result<T, DiskFault>,
+    ) -> Result<T, DiskFault> {
+        if !components.iter().all(|name| is_plain(name)) {
+            return Err(DiskFault::BadName);
+        }
+        let (name, above) = components.split_last().ok_or(DiskFault::BadName)?;
+        let mut deepest: Option<Dir> = None;
+        for component in above {
+            let here = deepest.as_ref().unwrap_or(&self.root);
+            let next = match open_sub(here, component) {
+                Err(DiskFault::Missing) if make => {
+                    here.make_sub(component)?;
+                    open_sub(here, component)?
+                }
+                other => other?,
+            };
+            deepest = Some(next);
+        }
+        work(deepest.as_ref().unwrap_or(&self.root), name)
+    }
+}
+
+/// The system names a link and a file in the way alike; a person wants to know which.
+fn open_sub(dir: &Dir, name: &str) -> Result<Dir, DiskFault> {
+    dir.open_sub(name).map_err(|error| match dir.kind(name) {
+        Ok(Kind::Symlink) => DiskFault::Symlink,
+        _ => error.into(),
+    })
+}
+
+fn open_regular(dir: &Dir, name: &str, access: Access) -> Result<File, DiskFault> {
+    let file = dir.open_file(name, access).map_err(|error| match dir.kind(name) {
+        Ok(Kind::Symlink) => DiskFault::Symlink,
+        Ok(Kind::Folder | Kind::Other) => DiskFault::NotAFile,
+        _ => error.into(),
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(DiskFault::NotAFile) }
+}
+
+/// A component that names something directly inside its folder, on every system.
+fn is_plain(name: &str) -> bool {
+    let separator = |c: char| matches!(c, '/' | '\0') || (cfg!(windows) && matches!(c, '\\' | ':'));
+    !matches!(name, "" | "." | "..") && !name.contains(separator)
+}

@@ -1,0 +1,109 @@
+//! Folders as descriptors and vectored positional I/O, the way Linux has them.
+//!
+//! Every name is opened relative to the open folder above it with `O_NOFOLLOW`, so a folder that is swapped for a link
+//! in the middle of it cannot lead us outside. `portable.rs` does the same by path.
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::{Access, Facts, Kind};
+
+/// An open folder.
+#[derive(Debug)]
+pub(super) struct Dir(OwnedFd);
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+impl Dir {
+    /// The folder that the user named; links on the way to it are the user's business.
+    pub(super) fn open_root(path: &Path) -> io::Result<Self> {
+        Ok(Self(rustix::fs::open(path, FOLDER, Mode::empty())?))
+    }
+
+    pub(super) fn open_sub(&self, name: &str) -> io::Result<Self> {
+        Ok(Self(rustix::fs::openat(&self.0, name, FOLDER | OFlags::NOFOLLOW, Mode::empty())?))
+    }
+
+    /// Fine when it is there already.
+    pub(super) fn make_sub(&self, name: &str) -> io::Result<()> {
+        match rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(0o777)) {
+            Err(Errno::EXIST) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Does not wait on a pipe or a device that has the name; the caller looks at what it got.
+    pub(super) fn open_file(&self, name: &str, access: Access) -> io::Result<File> {
+        let how = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::Write => OFlags::RDWR,
+            Access::Create => OFlags::RDWR | OFlags::CREATE,
+        };
+        let flags = how | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        Ok(rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(0o666))?.into())
+    }
+
+    pub(super) fn kind(&self, name: &str) -> io::Result<Kind> {
+        let stat = rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::File { length: u64::try_from(stat.st_size).unwrap_or(0) },
+            FileType::Directory => Kind::Folder,
+            FileType::Symlink => Kind::Symlink,
+            _ => Kind::Other,
+        })
+    }
+
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
+    }
+
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+
+    /// Makes the names in this folder survive a power cut.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(&self.0)?)
+    }
+}
+
+pub(super) fn facts(file: &File) -> io::Result<Facts> {
+    let metadata = file.metadata()?;
+    let id = Some((metadata.dev(), metadata.ino()));
+    Ok(Facts { length: metadata.len(), deleted: metadata.nlink() == 0, id })
+}
+
+/// May read less than asked for; 0 at the end of the file.
+pub(super) fn read_vectored_at(file: &File, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+    Ok(rustix::io::preadv(file, bufs, offset)?)
+}
+
+/// May write less than asked for.
+pub(super) fn write_vectored_at(file: &File, bufs: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    Ok(rustix::io::pwritev(file, bufs, offset)?)
+}
+
+/// Where the first byte at or after `offset` is that is not in a hole; `None` when only a hole is left. A file system
+/// that does not know its holes has none.
+pub(super) fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
+    match rustix::fs::seek(file, SeekFrom::Data(offset)) {
+        Ok(at) => Ok(Some(at)),
+        Err(Errno::NXIO) => Ok(None),
+        Err(Errno::INVAL | Errno::NOTSUP) => Ok(Some(offset)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn raise_open_file_limit() -> u64 {
+    let now = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: now.maximum, maximum: now.maximum };
+    let held = if setrlimit(Resource::Nofile, wanted).is_ok() { wanted } else { now };
+    held.current.unwrap_or(u64::MAX)
+}

@@ -1,0 +1,158 @@
+//! One file of a torrent: read and written by position, whether the pool has it open or not.
+//!
+//! Notices when the file under it was deleted, replaced or shortened by somebody else, as far as the system tells, and
+//! says so instead of writing into a file that misses what was written before. Never keeps data: what a call has
+//! written is the kernel's.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::pool::Place;
+use super::{Access, DiskError, DiskFault, Folder, system};
+
+/// Buffers in one system call: what every Unix takes.
+const MAX_SLICES: usize = 1024;
+
+/// One file of a torrent, open or not. Cheap to clone; made by [`FilePool::file`](super::FilePool::file).
+#[derive(Clone)]
+pub struct PooledFile(Arc<Inner>);
+
+struct Inner {
+    folder: Arc<Folder>,
+    components: Vec<String>,
+    place: Place,
+    /// The file is at least this long, because we made it so.
+    reached: AtomicU64,
+}
+
+impl PooledFile {
+    pub(super) fn new(folder: Arc<Folder>, components: Vec<String>, place: Place) -> Self {
+        Self(Arc::new(Inner { folder, components, place, reached: AtomicU64::new(0) }))
+    }
+
+    /// Where the file is, for people to read.
+    pub fn path(&self) -> PathBuf {
+        self.0.folder.join(&self.0.components)
+    }
+
+    /// The components below its folder.
+    pub fn components(&self) -> &[String] {
+        &self.0.components
+    }
+
+    /// The length in bytes; `None` when there is no such file.
+    pub fn length(&self) -> Result<Option<u64>, DiskError> {
+        self.0.folder.file_length(&self.0.components)
+    }
+
+    /// Makes the file, empty, and the folders above it; leaves one that is there as it is.
+    pub fn create(&self) -> Result<(), DiskError> {
+        self.opened("make", Access::Create).map(drop)
+    }
+
+    /// Makes the file `length` bytes long; new bytes are a hole that reads as zeros.
+    pub fn set_len(&self, length: u64) -> Result<(), DiskError> {
+        let file = self.opened("set the length of", Access::Create)?;
+        self.0.reached.store(0, Ordering::Release);
+        file.set_len(length).map_err(|error| self.error("set the length of", error))?;
+        self.0.reached.store(length, Ordering::Release);
+        Ok(())
+    }
+
+    /// Waits until everything written so far is on the disk. For the name of a new file see [`Folder::sync_parent`].
+    pub fn sync(&self) -> Result<(), DiskError> {
+        let file = self.opened("write to disk", Access::Read)?;
+        file.sync_data().map_err(|error| self.error("write to disk", error))
+    }
+
+    /// Closes the file if it is open; the next use opens it again.
+    pub fn close(&self) {
+        self.0.place.close();
+    }
+
+    /// Fills all of `bufs` from `offset` on; an error when the file ends before that. The slices are used up.
+    pub fn read_at(&self, mut offset: u64, mut bufs: &mut [IoSliceMut<'_>]) -> Result<(), DiskError> {
+        let file = self.opened("read", Access::Read)?;
+        IoSliceMut::advance_slices(&mut bufs, 0);
+        while !bufs.is_empty() {
+            let some = bufs.len().min(MAX_SLICES);
+            let read = match system::read_vectored_at(&file, &mut bufs[..some], offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other.map_err(|error| self.error("read", error))?,
+            };
+            if read == 0 {
+                return Err(self.error("read", DiskFault::Short));
+            }
+            IoSliceMut::advance_slices(&mut bufs, read);
+            offset += read as u64;
+        }
+        Ok(())
+    }
+
+    /// Writes all of `bufs` from `offset` on; makes the file when it was never there. The slices are used up. When it
+    /// returns an error some of the bytes may be written.
+    pub fn write_at(&self, mut offset: u64, mut bufs: &mut [IoSlice<'_>]) -> Result<(), DiskError> {
+        let file = self.opened("write", Access::Create)?;
+        self.check_untouched(&file)?;
+        IoSlice::advance_slices(&mut bufs, 0);
+        while !bufs.is_empty() {
+            let some = bufs.len().min(MAX_SLICES);
+            let written = match system::write_vectored_at(&file, &bufs[..some], offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other.map_err(|error| self.error("write", error))?,
+            };
+            if written == 0 {
+                return Err(self.error("write", DiskFault::Full));
+            }
+            IoSlice::advance_slices(&mut bufs, written);
+            offset += written as u64;
+        }
+        self.0.reached.fetch_max(offset, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Where the first byte at or after `offset` is that was ever written, as far as the file system knows; `None` when
+    /// only a hole is left, or nothing. A hole reads as zeros.
+    pub fn next_data(&self, offset: u64) -> Result<Option<u64>, DiskError> {
+        let file = self.opened("look into", Access::Read)?;
+        system::next_data(&file, offset).map_err(|error| self.error("look into", error))
+    }
+
+    /// Nobody has deleted or shortened the file behind our back. Said once; the next write takes the file as it is.
+    fn check_untouched(&self, file: &File) -> Result<(), DiskError> {
+        // Read first: another worker may lengthen the file in between, never shorten it.
+        let reached = self.0.reached.load(Ordering::Acquire);
+        let facts = system::facts(file).map_err(|error| self.error("write", error))?;
+        let fault = match facts {
+            facts if facts.deleted => DiskFault::Vanished,
+            facts if facts.length < reached => DiskFault::Short,
+            _ => return Ok(()),
+        };
+        self.0.place.forget();
+        self.0.reached.store(0, Ordering::Release);
+        Err(self.error("write", fault))
+    }
+
+    fn opened(&self, doing: &'static str, access: Access) -> Result<Arc<File>, DiskError> {
+        let Inner { folder, components, place, .. } = &*self.0;
+        let file = place.opened(access, |access| folder.open_file(components, access));
+        if matches!(file, Err(DiskFault::Vanished)) {
+            self.0.reached.store(0, Ordering::Release);
+        }
+        file.map_err(|fault| self.error(doing, fault))
+    }
+
+    fn error(&self, doing: &'static str, fault: impl Into<DiskFault>) -> DiskError {
+        DiskError::new(doing, &self.path(), fault)
+    }
+}
+
+impl fmt::Debug for PooledFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PooledFile").field(&self.path()).finish()
+    }
+}

@@ -1,0 +1,127 @@
+//! The same folders and positional I/O by path, for systems whose own way is not written yet.
+//!
+//! Looks at every component before it is used and refuses links. Between the look and the use another program could
+//! still swap a folder for a link; only `linux.rs` closes that gap.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::path::{Path, PathBuf};
+
+use super::{Access, Facts, Kind};
+
+/// A folder that was there when it was looked at.
+#[derive(Debug)]
+pub(super) struct Dir(PathBuf);
+
+impl Dir {
+    pub(super) fn open_root(path: &Path) -> io::Result<Self> {
+        let path = fs::canonicalize(path)?;
+        if fs::metadata(&path)?.is_dir() { Ok(Self(path)) } else { Err(io::ErrorKind::NotADirectory.into()) }
+    }
+
+    pub(super) fn open_sub(&self, name: &str) -> io::Result<Self> {
+        match self.kind(name)? {
+            Kind::Folder => Ok(Self(self.0.join(name))),
+            _ => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    pub(super) fn make_sub(&self, name: &str) -> io::Result<()> {
+        match fs::create_dir(self.0.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+
+    pub(super) fn open_file(&self, name: &str, access: Access) -> io::Result<File> {
+        match self.kind(name) {
+            Ok(Kind::File { .. }) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(_) => return Err(io::ErrorKind::IsADirectory.into()),
+            Err(error) => return Err(error),
+        }
+        let create = access == Access::Create;
+        OpenOptions::new().read(true).write(access.writes()).create(create).truncate(false).open(self.0.join(name))
+    }
+
+    pub(super) fn kind(&self, name: &str) -> io::Result<Kind> {
+        let metadata = fs::symlink_metadata(self.0.join(name))?;
+        Ok(match metadata.file_type() {
+            kind if kind.is_file() => Kind::File { length: metadata.len() },
+            kind if kind.is_dir() => Kind::Folder,
+            kind if kind.is_symlink() => Kind::Symlink,
+            _ => Kind::Other,
+        })
+    }
+
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.0.join(from), self.0.join(to))
+    }
+
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.0.join(name))
+    }
+
+    /// Not every system can do this for a folder; those write its names in order by themselves.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        if let Ok(folder) = File::open(&self.0) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    }
+}
+
+/// A deleted file is not noticed.
+pub(super) fn facts(file: &File) -> io::Result<Facts> {
+    Ok(Facts { length: file.metadata()?.len(), deleted: false, id: None })
+}
+
+pub(super) fn read_vectored_at(file: &File, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+    match bufs.iter_mut().find(|buf| !buf.is_empty()) {
+        Some(buf) => read_at(file, buf, offset),
+        None => Ok(0),
+    }
+}
+
+pub(super) fn write_vectored_at(file: &File, bufs: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    match bufs.iter().find(|buf| !buf.is_empty()) {
+        Some(buf) => write_at(file, buf, offset),
+        None => Ok(0),
+    }
+}
+
+/// Holes are not looked for: every byte counts as data.
+pub(super) fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
+    Ok((offset < file.metadata()?.len()).then_some(offset))
+}
+
+/// What is safe to count on everywhere.
+#[cfg_attr(target_os = "linux", allow(dead_code))]
+pub(super) fn raise_open_file_limit() -> u64 {
+    256
+}
+
+#[cfg(unix)]
+use std::os::unix::fs::FileExt;
+#[cfg(windows)]
+use std::os::windows::fs::FileExt;
+
+#[cfg(unix)]
+fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.read_at(buf, offset)
+}
+
+#[cfg(unix)]
+fn write_at(file: &File, buf: &[u8], offset: u64) -> io::Result<usize> {
+    file.write_at(buf, offset)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.seek_read(buf, offset)
+}
+
+#[cfg(windows)]
+fn write_at(file: &File, buf: &[u8], offset: u64) -> io::Result<usize> {
+    file.seek_write(buf, offset)
+}

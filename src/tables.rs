@@ -1,0 +1,189 @@
+//! The tables that outlive processes, as public ETS tables outlive their readers: one per session, one per torrent.
+//!
+//! Wiring (mailboxes whose addresses survive restarts) and what a restarted process re-reads. No rules live here; each part is
+//! written by the one process that its line names. Everything else a process knows may be lost with it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use supervisors::{Addr, Mailbox, SupervisorRef};
+
+use crate::config::{Config, TorrentOptions};
+use crate::content::Content;
+use crate::events::{Bus, Event, TrackerOutcome};
+use crate::process::{client, file_worker, piece_worker, store, tracker};
+use crate::protocol::{Book, InfoHash, Metainfo, PeerId, PeerKey, Vault};
+use crate::rt::blocks::{Block, BlockPool, Budget};
+use crate::rt::files::FilePool;
+use crate::rt::net::Listener;
+
+/// A mailbox with its address.
+pub(crate) struct Mail<M> {
+    pub(crate) addr: Addr<M>,
+    pub(crate) mailbox: Mailbox<M>,
+}
+
+impl<M: Send + 'static> Mail<M> {
+    pub(crate) fn new() -> Self {
+        let (addr, mailbox) = supervisors::mailbox();
+        Self { addr, mailbox }
+    }
+
+    /// Sends without waiting. The mailbox lives as long as this table, so there is always somebody to read it.
+    pub(crate) fn cast(&self, message: M) {
+        let _ = self.addr.cast(message);
+    }
+}
+
+/// What the processes of one session share.
+pub(crate) struct SessionTable {
+    pub(crate) config: Config,
+    pub(crate) peer_id: PeerId,
+    pub(crate) pool: BlockPool,
+    pub(crate) budget: Budget,
+    pub(crate) files: Arc<FilePool>,
+    pub(crate) listener: Option<Arc<Listener>>,
+    /// Jobs for piece workers; they outlive the workers, so that nothing queued is lost with one.
+    pub(crate) piece_jobs: Mail<piece_worker::Msg>,
+    /// Jobs for file workers.
+    pub(crate) file_jobs: Mail<file_worker::Msg>,
+    pub(crate) torrents_sup: SupervisorRef,
+    /// Written by `Session`; read by `torrents_sup` and `listener` whenever they start.
+    pub(crate) torrents: Mutex<BTreeMap<InfoHash, Arc<TorrentTable>>>,
+    pub(crate) events: Bus,
+    /// The session's root supervisor.
+    pub(crate) root: SupervisorRef,
+    pub(crate) stopping: AtomicBool,
+    next_key: AtomicU64,
+}
+
+impl SessionTable {
+    pub(crate) fn new(config: Config, peer_id: PeerId, listener: Option<Arc<Listener>>) -> Arc<Self> {
+        Arc::new(Self {
+            peer_id,
+            pool: BlockPool::default(),
+            budget: Budget::new(config.memory_bytes),
+            files: FilePool::new(config.open_files),
+            listener,
+            piece_jobs: Mail::new(),
+            file_jobs: Mail::new(),
+            torrents_sup: SupervisorRef::new(),
+            torrents: Mutex::default(),
+            events: Bus::default(),
+            root: SupervisorRef::new(),
+            stopping: AtomicBool::new(false),
+            next_key: AtomicU64::new(1),
+            config,
+        })
+    }
+
+    /// A key for a new connection, never used before in this session.
+    pub(crate) fn next_key(&self) -> PeerKey {
+        PeerKey(self.next_key.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The port that peers may connect to; 0 when nobody listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.listener.as_ref().map_or(0, |listener| listener.port())
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// What the processes of one torrent share.
+pub(crate) struct TorrentTable {
+    pub(crate) session: Arc<SessionTable>,
+    pub(crate) metainfo: Arc<Metainfo>,
+    pub(crate) options: TorrentOptions,
+    pub(crate) content: Content,
+    /// Written by `store`: finished pieces and the blocks of incomplete ones.
+    pub(crate) vault: Mutex<Vault<Block, SocketAddr>>,
+    /// True once the pieces on disk at the start have been checked.
+    pub(crate) checked: AtomicBool,
+    /// Written by `client` and `peer`: who may be called.
+    pub(crate) book: Mutex<Book>,
+    pub(crate) counts: Counts,
+    pub(crate) state: Mutex<State>,
+    pub(crate) store: Mail<store::Msg>,
+    pub(crate) client: Mail<client::Msg>,
+    pub(crate) peers_sup: SupervisorRef,
+    pub(crate) trackers: Vec<crate::tree::Announcer>,
+}
+
+/// How a torrent stands.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// Hashing what is on disk already.
+    Checking,
+    /// Pieces are still wanted.
+    Downloading,
+    /// Every piece is finished; serving.
+    Complete,
+    /// Cannot go on.
+    Failed {
+        /// One sentence: what, where, what to do.
+        message: String,
+    },
+}
+
+/// Numbers of one torrent, for progress and announces. All in bytes unless named otherwise.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) downloaded: AtomicU64,
+    pub(crate) uploaded: AtomicU64,
+    /// Received in vain: doubles, blocks nobody asked for, pieces that failed their hash.
+    pub(crate) wasted: AtomicU64,
+    pub(crate) checked: AtomicU64,
+    pub(crate) finished: AtomicU64,
+    pub(crate) pieces_finished: AtomicU32,
+    pub(crate) peers: AtomicU32,
+    /// Bytes per second over the last seconds.
+    pub(crate) rate: AtomicU64,
+    pub(crate) known: AtomicU32,
+}
+
+impl TorrentTable {
+    pub(crate) fn tell(&self, event: Event) {
+        self.session.events.send(event);
+    }
+
+    /// The torrent cannot go on; the first reason stands.
+    pub(crate) fn fail(&self, message: String) {
+        let mut state = lock(&self.state);
+        if !matches!(*state, State::Failed { .. }) {
+            *state = State::Failed { message: message.clone() };
+            drop(state);
+            self.tell(Event::Failed { message });
+        }
+    }
+}
+
+/// Tables stay usable when a process panicked while it held one: each change to them is one call on a pure value.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl tracker::Subject for TorrentTable {
+    fn totals(&self) -> tracker::Totals {
+        let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        let left = self.metainfo.layout.total_bytes().saturating_sub(load(&self.counts.finished));
+        tracker::Totals { uploaded: load(&self.counts.uploaded), downloaded: load(&self.counts.downloaded), left }
+    }
+
+    fn is_ending(&self) -> bool {
+        self.session.is_stopping()
+    }
+
+    fn found(&self, addresses: Vec<SocketAddr>) {
+        self.client.cast(client::Msg::Found { addresses, direct: false });
+    }
+
+    fn tell(&self, url: &str, outcome: TrackerOutcome) {
+        self.session.events.send(Event::Tracker { url: url.to_owned(), outcome });
+    }
+}

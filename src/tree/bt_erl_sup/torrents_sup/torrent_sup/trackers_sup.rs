@@ -1,0 +1,75 @@
+//! One tracker process per announce URL.
+//!
+//! Strategy: one_for_one; a tracker that fails concerns nobody but itself.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use supervisors::{ChildSpec, Flags, Shutdown, SupervisorSpec};
+
+use crate::events::{Event, TrackerOutcome};
+use crate::process::tracker::{self, AnnounceMemory, Announcing};
+use crate::protocol::Metainfo;
+use crate::rt::dice;
+use crate::rt::http::HttpLimits;
+use crate::tables::{Mail, TorrentTable};
+
+/// A tracker that does not answer is no crash, so each of these is a bug; a torrent has a handful of trackers.
+const FLAGS: Flags = Flags::one_for_one().intensity(20, Duration::from_secs(10));
+/// Trackers hear `stopped` before the process ends.
+const GOODBYE: Shutdown = Shutdown::Timeout(Duration::from_millis(3200));
+/// Trackers used of one torrent; a torrent file may name any number.
+const MAX_TRACKERS: usize = 50;
+
+/// One announce URL, with what outlives its process.
+pub(crate) struct Announcer {
+    url: String,
+    mail: Mail<tracker::Msg>,
+    memory: Arc<Mutex<AnnounceMemory>>,
+}
+
+impl Announcer {
+    /// Sends to the tracker process, whatever its incarnation.
+    pub(crate) fn cast(&self, message: tracker::Msg) {
+        self.mail.cast(message);
+    }
+}
+
+/// The torrent's announce URLs, each once.
+pub(crate) fn announcers(metainfo: &Metainfo) -> Vec<Announcer> {
+    let mut seen = std::collections::BTreeSet::new();
+    let urls = metainfo.trackers.iter().flatten().filter(|url| seen.insert(url.as_str()));
+    let announcer = |url: &String| Announcer { url: url.clone(), mail: Mail::new(), memory: Arc::default() };
+    urls.take(MAX_TRACKERS).map(announcer).collect()
+}
+
+pub(super) fn spec(torrent: &Arc<TorrentTable>) -> ChildSpec {
+    let key = dice::seed() as u32;
+    let torrent = torrent.clone();
+    ChildSpec::supervisor("trackers_sup", move || {
+        let children = torrent.trackers.iter().filter_map(|announcer| child(&torrent, announcer, key)).collect();
+        SupervisorSpec { flags: FLAGS, children }
+    })
+}
+
+fn child(torrent: &Arc<TorrentTable>, announcer: &Announcer, key: u32) -> Option<ChildSpec> {
+    if let Err(unsupported) = tracker::check_url(&announcer.url) {
+        let outcome = TrackerOutcome::Unsupported { reason: unsupported.to_string() };
+        torrent.tell(Event::Tracker { url: announcer.url.clone(), outcome });
+        log::info!("{}: {unsupported}", announcer.url);
+        return None;
+    }
+    let announcing = Announcing {
+        url: announcer.url.clone(),
+        info_hash: torrent.metainfo.info_hash,
+        peer_id: torrent.session.peer_id,
+        port: torrent.session.port(),
+        key,
+        subject: torrent.clone(),
+        memory: announcer.memory.clone(),
+        limits: HttpLimits::default(),
+    };
+    let mailbox = announcer.mail.mailbox.clone();
+    let start = move |process| tracker::run(process, mailbox.clone(), announcing.clone());
+    Some(ChildSpec::worker(format!("tracker {}", announcer.url), start).role("tracker").trap_exit().shutdown(GOODBYE))
+}

@@ -1,0 +1,147 @@
+//! A supervisor's children, as everyone may see them, and the promise that none outlives it.
+//!
+//! The driver writes it, snapshots read it. When the driver has ended, however it ended, [`Crew::end_all`] ends what is left
+//! before the supervisor's own exit is reported.
+
+use crate::{
+    machine::{KILL_GRACE, Key, Machine, State},
+    panics,
+    pid::Pid,
+    reason::ExitReason,
+    reports, rt,
+    snapshot::Status,
+    spec::{ChildSpec, Flags, Shutdown},
+    supervisor_ref::ChildInfo,
+    table::{Entry, lock},
+};
+use futures::future::join_all;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+/// A child's process.
+#[derive(Clone)]
+pub(crate) struct Member {
+    pub(crate) key: Key,
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) shutdown: Shutdown,
+}
+
+#[derive(Default)]
+pub(crate) struct Inside {
+    /// `None`: init has not returned.
+    pub(crate) machine: Option<Machine>,
+    pub(crate) specs: BTreeMap<Key, ChildSpec>,
+    pub(crate) members: HashMap<Pid, Member>,
+}
+
+#[derive(Default)]
+pub(crate) struct Crew {
+    inside: Mutex<Inside>,
+}
+
+/// One child as its supervisor sees it.
+pub(crate) struct View {
+    pub(crate) info: ChildInfo,
+    pub(crate) cause: Option<String>,
+    /// Of the process, while there is one.
+    pub(crate) entry: Option<Arc<Entry>>,
+}
+
+impl Crew {
+    pub(crate) fn inside(&self) -> MutexGuard<'_, Inside> {
+        lock(&self.inside)
+    }
+
+    /// Flags and restarts that count now.
+    pub(crate) fn budget(&self, now: Instant) -> Option<(Flags, usize)> {
+        let inside = self.inside();
+        let machine = inside.machine.as_ref()?;
+        Some((machine.flags(), machine.used(now)))
+    }
+
+    /// In start order.
+    pub(crate) fn views(&self, now: Instant) -> Vec<View> {
+        let inside = self.inside();
+        let Some(machine) = &inside.machine else {
+            return Vec::new();
+        };
+        let view = |(key, child): (Key, &crate::machine::Child)| {
+            let pid = child.pid();
+            let role = inside.specs.get(&key).and_then(|spec| spec.role);
+            let mut info = ChildInfo {
+                id: child.rule.id.to_string(),
+                role: role.unwrap_or(&child.rule.id).to_string(),
+                kind: child.rule.kind,
+                pid,
+                status: status(&child.state, now),
+                restarts: child.restarts,
+                last_exit: child.last_exit.clone(),
+            };
+            let member = pid.and_then(|pid| inside.members.get(&pid));
+            let entry = member.map(|member| member.entry.clone());
+            View { info, cause: child.cause.clone(), entry }
+        };
+        machine.children().map(view).collect()
+    }
+
+    /// Ends every child that is left: youngest first, each within its own limit; a dynamic supervisor's all at once.
+    pub(crate) async fn end_all(&self, supervisor: &Entry) {
+        let (mut left, dynamic) = {
+            let inside = self.inside();
+            let left: Vec<Member> = inside.members.values().cloned().collect();
+            let flags = inside.machine.as_ref().map(Machine::flags);
+            (left, flags.is_some_and(|flags| flags.dynamic))
+        };
+        left.sort_by_key(|member| std::cmp::Reverse(member.key));
+        if dynamic {
+            join_all(left.iter().map(|member| end(member, supervisor))).await;
+        } else {
+            for member in &left {
+                end(member, supervisor).await;
+            }
+        }
+        let last = std::mem::take(&mut *self.inside());
+        panics::discard(last);
+    }
+}
+
+fn status(state: &State, now: Instant) -> Status {
+    match state {
+        State::Waiting | State::Launching | State::Starting { .. } => Status::Starting,
+        State::Running { .. } => Status::Running,
+        State::Stopping { .. } => Status::Stopping,
+        State::BackingOff { until } => {
+            let left = until.saturating_duration_since(now);
+            Status::BackingOff { millis: u64::try_from(left.as_millis()).unwrap_or(u64::MAX) }
+        }
+        State::Stopped => Status::Stopped,
+    }
+}
+
+async fn end(member: &Member, supervisor: &Entry) {
+    let entry = &member.entry;
+    match member.shutdown {
+        Shutdown::BrutalKill => entry.kill(),
+        Shutdown::Timeout(limit) => {
+            entry.exit(ExitReason::Shutdown);
+            if ended_within(entry, limit).await {
+                return;
+            }
+            reports::shutdown_timeout(&supervisor.path, &entry.name, entry.pid, limit);
+            entry.kill();
+        }
+        Shutdown::Infinity => entry.exit(ExitReason::Shutdown),
+    }
+    if member.shutdown == Shutdown::Infinity || entry.crew.is_some() {
+        entry.ended().await;
+    } else if !ended_within(entry, KILL_GRACE).await {
+        reports::abandoned(&supervisor.path, &entry.name, entry.pid);
+    }
+}
+
+async fn ended_within(entry: &Arc<Entry>, limit: Duration) -> bool {
+    entry.has_ended() || rt::timeout(limit, entry.ended()).await.is_some()
+}

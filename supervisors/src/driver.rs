@@ -1,0 +1,301 @@
+//! The supervisor process: feeds the [`machine`](crate::machine) with events and performs its actions.
+//!
+//! Decides nothing itself. It waits for one thing only, the next event, so it answers whatever its children are doing.
+
+use crate::{
+    crew::{Crew, Member},
+    events,
+    machine::{Action, Answer, Event, Key, Machine, Report, Token},
+    panics,
+    process::{Guarded, launch},
+    reason::{Exit, ExitReason},
+    reports, rt,
+    spec::SupervisorInit,
+    supervisor_ref::{ChildAnswer, ChildError, Request, StartAnswer, StartError, SupervisorRef},
+    table::{self, Entry, Notice},
+};
+use flume::r#async::RecvStream;
+use futures::{FutureExt, Stream, future::BoxFuture};
+use std::{
+    collections::{HashMap, VecDeque},
+    future::poll_fn,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+/// Events in a row before others on this thread get their turn.
+const TURN: u32 = 64;
+
+/// The life of one incarnation of a supervisor. However its driver ends, its children end before its exit is reported.
+pub(crate) async fn run(entry: Arc<Entry>, init: SupervisorInit, at: Option<SupervisorRef>) {
+    let crew = entry.crew.clone().unwrap_or_default();
+    let body = {
+        let (entry, crew, at) = (entry.clone(), crew.clone(), at.clone());
+        move || drive(entry, crew, init, at).boxed()
+    };
+    let reason = Guarded::new(entry.clone(), body).await;
+    if let Some(at) = at {
+        at.close();
+    }
+    let ending = AssertUnwindSafe(crew.end_all(&entry));
+    if ending.catch_unwind().await.is_err() {
+        log::error!(target: "sasl", "{} {} could not end its children", entry.path, entry.pid);
+    }
+    reports::process_ended(&entry, &reason);
+    entry.finish(reason);
+}
+
+async fn drive(entry: Arc<Entry>, crew: Arc<Crew>, init: SupervisorInit, at: Option<SupervisorRef>) -> Exit {
+    let spec = init();
+    let rules = spec.children.iter().map(|child| child.rule.clone());
+    let machine = Machine::new(spec.flags, rules.collect(), rt::now())
+        .map_err(|id| ExitReason::Error(format!("two children are called {id}")))?;
+    let next_key = spec.children.len() as Key;
+    {
+        let mut inside = crew.inside();
+        inside.specs = (0..).zip(spec.children).collect();
+        inside.machine = Some(machine);
+    }
+    let (tx, rx) = flume::unbounded();
+    let requests = at.map(|at| at.open(entry.pid).into_stream());
+    let mut driver = Driver {
+        entry,
+        crew,
+        tx,
+        notices: rx.into_stream(),
+        requests,
+        callers: HashMap::new(),
+        next_key,
+        next_token: 0,
+        told_to_end: false,
+        timer: None,
+        turn: 0,
+        exit: None,
+    };
+    driver.on_event(Event::Begin);
+    loop {
+        if let Some(reason) = driver.exit.take() {
+            return Err(reason);
+        }
+        let event = poll_fn(|cx| driver.poll_event(cx)).await;
+        driver.on_event(event);
+    }
+}
+
+/// Who waits for an answer.
+enum Caller {
+    Start(StartAnswer),
+    Child(ChildAnswer),
+}
+
+struct Driver {
+    entry: Arc<Entry>,
+    crew: Arc<Crew>,
+    tx: flume::Sender<Notice>,
+    notices: RecvStream<'static, Notice>,
+    requests: Option<RecvStream<'static, Request>>,
+    callers: HashMap<Token, Caller>,
+    next_key: Key,
+    next_token: Token,
+    told_to_end: bool,
+    timer: Option<(Instant, BoxFuture<'static, ()>)>,
+    turn: u32,
+    exit: Option<ExitReason>,
+}
+
+impl Driver {
+    fn on_event(&mut self, event: Event) {
+        let mut todo = VecDeque::from(self.decide(event));
+        while let Some(action) = todo.pop_front() {
+            if let Some(event) = self.perform(action) {
+                todo.extend(self.decide(event));
+            }
+        }
+    }
+
+    fn decide(&self, event: Event) -> Vec<Action> {
+        let mut inside = self.crew.inside();
+        if let Event::Exited { pid, .. } = &event {
+            inside.members.remove(pid);
+        }
+        match &mut inside.machine {
+            Some(machine) => machine.on_event(event, rt::now()),
+            None => Vec::new(),
+        }
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Start { key, incarnation } => return self.start(key, incarnation),
+            Action::Stop { pid } => {
+                if let Some(entry) = table::find(pid) {
+                    entry.exit(ExitReason::Shutdown);
+                }
+            }
+            Action::Kill { pid } => {
+                if let Some(entry) = table::find(pid) {
+                    entry.kill();
+                }
+            }
+            Action::Abandon { pid } => drop(self.crew.inside().members.remove(&pid)),
+            Action::Forget { key } => {
+                let spec = self.crew.inside().specs.remove(&key);
+                panics::discard(spec);
+            }
+            Action::Answer { token, answer } => self.answer(token, answer),
+            Action::Ready => self.entry.ready(),
+            Action::Report(report) => self.report(&report),
+            Action::Exit { reason, cause } => {
+                self.entry.set_cause(cause);
+                self.exit = Some(reason);
+            }
+        }
+        None
+    }
+
+    fn start(&self, key: Key, incarnation: u64) -> Option<Event> {
+        let mut inside = self.crew.inside();
+        let spec = inside.specs.get(&key)?.clone();
+        let (parent, to_parent) = (self.entry.clone(), self.tx.clone());
+        let entry = Entry::new(&spec, incarnation, Some(parent), Some(to_parent));
+        let (pid, shutdown) = (entry.pid, spec.rule.shutdown);
+        let member = Member { key, entry: entry.clone(), shutdown };
+        inside.members.insert(pid, member);
+        drop(inside);
+        events::started(&entry);
+        reports::progress(&self.entry.path, &entry);
+        launch(entry, spec.start);
+        Some(Event::Spawned { key, pid })
+    }
+
+    fn report(&self, report: &Report) {
+        reports::supervisor(&self.entry.path, report);
+        match report {
+            Report::Restarting { key, pid, after, .. } => {
+                let spec = self.crew.inside().specs.get(key).cloned();
+                if let Some(spec) = spec {
+                    events::restarting(&self.entry, &spec, *pid, *after);
+                }
+            }
+            Report::GaveUp { id, reason } => events::gave_up(&self.entry, id, reason),
+            _ => {}
+        }
+    }
+
+    fn answer(&mut self, token: Token, answer: Answer) {
+        match self.callers.remove(&token) {
+            // A caller that no longer waits is nobody's loss.
+            Some(Caller::Start(caller)) => drop(caller.send(match answer {
+                Answer::Started(pid) => Ok(pid),
+                Answer::AlreadyStarted(pid) => Err(StartError::AlreadyStarted(pid)),
+                Answer::Failed(reason) => Err(StartError::Failed(reason)),
+                Answer::NotFound => Err(StartError::NotFound),
+                Answer::Ending => Err(StartError::NoSupervisor),
+                Answer::AlreadyPresent | Answer::Done | Answer::Running | Answer::Restarting => {
+                    Err(StartError::AlreadyPresent)
+                }
+            })),
+            Some(Caller::Child(caller)) => drop(caller.send(match answer {
+                Answer::NotFound => Err(ChildError::NotFound),
+                Answer::Running => Err(ChildError::Running),
+                Answer::Restarting => Err(ChildError::Restarting),
+                Answer::Ending => Err(ChildError::NoSupervisor),
+                _ => Ok(()),
+            })),
+            None => {}
+        }
+    }
+
+    fn token(&mut self, caller: Caller) -> Token {
+        self.next_token += 1;
+        self.callers.insert(self.next_token, caller);
+        self.next_token
+    }
+
+    /// The event that a request is; `None`: it has been answered.
+    fn on_request(&mut self, request: Request) -> Option<Event> {
+        match request {
+            Request::Start(spec, caller) => {
+                let key = self.next_key;
+                self.next_key += 1;
+                let rule = spec.rule.clone();
+                self.crew.inside().specs.insert(key, spec);
+                let token = caller.map(|caller| self.token(Caller::Start(caller)));
+                Some(Event::StartChild { key, rule, token })
+            }
+            Request::Restart(id, caller) => {
+                let token = Some(self.token(Caller::Start(caller)));
+                Some(Event::RestartChild { id, token })
+            }
+            Request::Terminate(id, caller) => {
+                let token = caller.map(|caller| self.token(Caller::Child(caller)));
+                Some(Event::TerminateChild { id, token })
+            }
+            Request::Delete(id, caller) => {
+                let token = Some(self.token(Caller::Child(caller)));
+                Some(Event::DeleteChild { id, token })
+            }
+            Request::Which(caller) => {
+                let views = self.crew.views(rt::now());
+                caller.send(views.into_iter().map(|view| view.info).collect()).ok();
+                None
+            }
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        self.turn += 1;
+        if self.turn >= TURN {
+            self.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if !self.told_to_end && self.entry.is_told_to_end() {
+            self.told_to_end = true;
+            let reason = self.entry.exit_reason();
+            return Poll::Ready(Event::Shutdown { reason });
+        }
+        if let Poll::Ready(Some(notice)) = Pin::new(&mut self.notices).poll_next(cx) {
+            return Poll::Ready(match notice {
+                Notice::Ready { pid } => Event::Ready { pid },
+                Notice::Exited { pid, reason, cause } => {
+                    let dice = rt::dice();
+                    Event::Exited { pid, reason, cause, dice }
+                }
+            });
+        }
+        while let Some(requests) = &mut self.requests
+            && let Poll::Ready(Some(request)) = Pin::new(requests).poll_next(cx)
+        {
+            if let Some(event) = self.on_request(request) {
+                return Poll::Ready(event);
+            }
+        }
+        if self.poll_timer(cx).is_ready() {
+            return Poll::Ready(Event::Tick);
+        }
+        self.turn = 0;
+        Poll::Pending
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let machine_wants = self.crew.inside().machine.as_ref().and_then(Machine::deadline);
+        let Some(at) = machine_wants else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        let now = rt::now();
+        if at <= now {
+            self.timer = None;
+            return Poll::Ready(());
+        }
+        let timer = match &mut self.timer {
+            Some((due, timer)) if *due == at => timer,
+            other => &mut other.insert((at, rt::sleep(at - now).boxed())).1,
+        };
+        timer.as_mut().poll(cx)
+    }
+}

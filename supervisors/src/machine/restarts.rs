@@ -1,0 +1,319 @@
+//! What the end of a child means: restart, back-off, giving up, or nothing.
+//!
+//! Part of [`machine`](super), and as pure. The rules are those of OTP's `supervisor.erl` and one of our own: an exit that
+//! the environment caused waits for its back-off and is not counted.
+
+use super::{Action, After, Answer, Event, Key, Machine, Phase, Report, State};
+use crate::{
+    pid::Pid,
+    reason::ExitReason,
+    spec::{Backoff, Kind, Restart, Shutdown, Strategy},
+};
+use std::time::{Duration, Instant};
+
+impl Machine {
+    pub(super) fn exited(
+        &mut self,
+        pid: Pid,
+        reason: ExitReason,
+        cause: Option<String>,
+        dice: f32,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(key) = self.by_pid.remove(&pid) else {
+            return;
+        };
+        self.starting.remove(&key);
+        self.set_timer(key, None);
+        let marked = self.to_stop.remove(&key);
+        let Some(child) = self.children.get_mut(&key) else {
+            return;
+        };
+        child.last_exit = Some(reason.clone());
+        child.cause = cause;
+        match child.state.clone() {
+            State::Stopping { killed, after, .. } => {
+                if !(reason.is_normal() || killed && reason == ExitReason::Killed) {
+                    let id = child.rule.id.clone();
+                    out.push(Action::Report(Report::ShutdownError { id, pid, reason }));
+                }
+                self.stopping.remove(&key);
+                self.put_away(key, after, out);
+            }
+            _ if marked => self.put_away(key, After::StartAgain, out),
+            State::Starting { .. } if child.fresh.is_some() => {
+                self.report_start_error(key, &reason, out);
+                self.start_refused(key, reason, out);
+            }
+            State::Starting { .. } if self.phase == Phase::Booting => {
+                self.report_start_error(key, &reason, out);
+                self.boot_failed(key, &reason, out);
+            }
+            _ => self.unexpected(key, pid, reason, dice, now, out),
+        }
+    }
+
+    fn report_start_error(&self, key: Key, reason: &ExitReason, out: &mut Vec<Action>) {
+        if let Some(child) = self.children.get(&key) {
+            let (id, reason) = (child.rule.id.clone(), reason.clone());
+            out.push(Action::Report(Report::StartError { id, reason }));
+        }
+    }
+
+    /// What the caller of `start_child` or `restart_child` hears. Only the latter's spec stays.
+    fn start_refused(&mut self, key: Key, reason: ExitReason, out: &mut Vec<Action>) {
+        match self.children.get_mut(&key) {
+            Some(child) if child.restarts > 0 => {
+                child.state = State::Stopped;
+                if let Some(Some(token)) = child.fresh.take() {
+                    let answer = Answer::Failed(reason);
+                    out.push(Action::Answer { token, answer });
+                }
+            }
+            _ => self.forget(key, Answer::Failed(reason), out),
+        }
+    }
+
+    /// OTP's `failed_to_start_child`. The environment stays to blame, all the way up.
+    fn boot_failed(&mut self, key: Key, reason: &ExitReason, out: &mut Vec<Action>) {
+        let id = self.children.get(&key).map(|child| child.rule.id.clone());
+        let id = id.unwrap_or_default();
+        if let Some(child) = self.children.get_mut(&key) {
+            child.state = State::Stopped;
+        }
+        let why = match reason {
+            ExitReason::Environment(text) => ExitReason::Environment(format!("{id}: {text}")),
+            other => ExitReason::Error(format!("{id} did not start: {other}")),
+        };
+        self.begin_ending(why, None, out);
+    }
+
+    /// An ordered end, or an unordered one of a child that was about to be ended anyway.
+    fn put_away(&mut self, key: Key, after: After, out: &mut Vec<Action>) {
+        let Some(child) = self.children.get_mut(&key) else {
+            return;
+        };
+        for token in std::mem::take(&mut child.enders) {
+            let answer = Answer::Done;
+            out.push(Action::Answer { token, answer });
+        }
+        child.state = State::Stopped;
+        let temporary = child.rule.restart == Restart::Temporary;
+        let ending = matches!(self.phase, Phase::Ending { .. });
+        if after == After::StartAgain && !temporary && !ending {
+            child.state = State::Waiting;
+            self.to_start.insert(key);
+        } else if temporary || self.flags.dynamic {
+            self.forget(key, Answer::Ending, out);
+        }
+    }
+
+    fn unexpected(&mut self, key: Key, pid: Pid, reason: ExitReason, dice: f32, now: Instant, out: &mut Vec<Action>) {
+        let Some(child) = self.children.get_mut(&key) else {
+            return;
+        };
+        let rule = child.rule.clone();
+        let gave_up = rule.kind == Kind::Supervisor && reason == ExitReason::Shutdown;
+        let parked = gave_up && rule.backoff.is_some();
+        let again = match rule.restart {
+            Restart::Permanent => true,
+            Restart::Transient => parked || !reason.is_normal(),
+            Restart::Temporary => false,
+        };
+        child.state = State::Stopped;
+        let ran = now.saturating_duration_since(child.since);
+        let waits = matches!(reason, ExitReason::Environment(_)) || parked;
+        let wait = if again && waits {
+            let backoff = rule.backoff.unwrap_or_default();
+            if ran >= backoff.reset_after {
+                child.failures = 0;
+            }
+            child.failures = child.failures.saturating_add(1);
+            Some(delay(&backoff, child.failures, dice))
+        } else {
+            child.failures = 0;
+            None
+        };
+        if again || !reason.is_normal() {
+            let (id, reason) = (rule.id.clone(), reason.clone());
+            let restart = rule.restart;
+            out.push(Action::Report(Report::ChildTerminated { id, pid, reason, restart }));
+        }
+        if !again {
+            if rule.restart == Restart::Temporary || self.flags.dynamic {
+                self.forget(key, Answer::Ending, out);
+            }
+            return;
+        }
+        if wait.is_none() && !self.count_restart(now) {
+            let id = rule.id.clone();
+            let cause = format!("{id} {reason}, more than {}", self.limit());
+            out.push(Action::Report(Report::GaveUp { id, reason }));
+            return self.begin_ending(ExitReason::Shutdown, Some(cause), out);
+        }
+        let (after, used) = (wait.unwrap_or_default(), self.history.len());
+        out.push(Action::Report(Report::Restarting { key, pid, after, used }));
+        self.mark_siblings(key);
+        match wait {
+            Some(wait) => self.back_off(key, now + wait),
+            None => self.mark_for_start(key),
+        }
+    }
+
+    fn limit(&self) -> String {
+        format!("{} restarts in {:?}", self.flags.intensity, self.flags.period)
+    }
+
+    fn mark_for_start(&mut self, key: Key) {
+        if let Some(child) = self.children.get_mut(&key) {
+            child.state = State::Waiting;
+            self.to_start.insert(key);
+        }
+    }
+
+    fn back_off(&mut self, key: Key, until: Instant) {
+        if let Some(child) = self.children.get_mut(&key) {
+            child.state = State::BackingOff { until };
+            self.backing_off.insert(key);
+            self.set_timer(key, Some(until));
+        }
+    }
+
+    /// Those that the strategy restarts together with `key`.
+    fn mark_siblings(&mut self, key: Key) {
+        let first = match self.flags.strategy {
+            Strategy::OneForOne => return,
+            Strategy::OneForAll => 0,
+            Strategy::RestForOne => key + 1,
+        };
+        let mut again = Vec::new();
+        for (&sibling, child) in self.children.range(first..) {
+            match child.state {
+                State::Starting { .. } | State::Running { .. } if sibling != key => {
+                    self.starting.remove(&sibling);
+                    self.to_stop.insert(sibling);
+                }
+                // OTP starts the whole group, also what had ended before.
+                State::Stopped if sibling != key => again.push(sibling),
+                _ => {}
+            }
+        }
+        again.into_iter().for_each(|sibling| self.mark_for_start(sibling));
+    }
+
+    /// `false`: one too many.
+    fn count_restart(&mut self, now: Instant) -> bool {
+        self.history.push_back(now);
+        let period = self.flags.period;
+        while let Some(&oldest) = self.history.front()
+            && now.saturating_duration_since(oldest) > period
+        {
+            self.history.pop_front();
+        }
+        self.history.len() <= self.flags.intensity as usize
+    }
+
+    /// Nothing is started any more, everything that runs is ended in reverse start order.
+    pub(super) fn begin_ending(&mut self, reason: ExitReason, cause: Option<String>, out: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Ending { .. } | Phase::Ended) {
+            return;
+        }
+        self.phase = Phase::Ending { reason, cause };
+        self.to_start.clear();
+        for key in std::mem::take(&mut self.backing_off) {
+            self.set_timer(key, None);
+        }
+        self.starting.clear();
+        for (&key, child) in &mut self.children {
+            if let Some(Some(token)) = child.fresh.take() {
+                let answer = Answer::Ending;
+                out.push(Action::Answer { token, answer });
+            }
+            match child.state {
+                State::Starting { .. } | State::Running { .. } => {
+                    self.to_stop.insert(key);
+                }
+                State::Waiting | State::BackingOff { .. } => child.state = State::Stopped,
+                State::Launching | State::Stopping { .. } | State::Stopped => {}
+            }
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: Instant, out: &mut Vec<Action>) {
+        while let Some(&(at, key)) = self.timers.first()
+            && at <= now
+        {
+            self.set_timer(key, None);
+            self.timer_fired(key, now, out);
+        }
+    }
+
+    fn timer_fired(&mut self, key: Key, now: Instant, out: &mut Vec<Action>) {
+        let Some(child) = self.children.get_mut(&key) else {
+            return;
+        };
+        let (id, kind) = (child.rule.id.clone(), child.rule.kind);
+        match child.state {
+            State::BackingOff { .. } => {
+                self.backing_off.remove(&key);
+                self.mark_for_start(key);
+            }
+            State::Stopping { pid, killed: false, after } => {
+                if let Shutdown::Timeout(limit) = child.rule.shutdown {
+                    out.push(Action::Report(Report::ShutdownTimeout { id, pid, limit }));
+                }
+                child.state = State::Stopping { pid, killed: true, after };
+                out.push(Action::Kill { pid });
+                match kind {
+                    Kind::Blocking => self.abandon(key, pid, now, out),
+                    Kind::Worker => self.set_timer(key, Some(now + super::KILL_GRACE)),
+                    // Killed, it still ends its own children; each of those has its limit.
+                    Kind::Supervisor => {}
+                }
+            }
+            State::Stopping { pid, killed: true, .. } => self.abandon(key, pid, now, out),
+            _ => {}
+        }
+    }
+
+    fn abandon(&mut self, key: Key, pid: Pid, now: Instant, out: &mut Vec<Action>) {
+        let Some(child) = self.children.get(&key) else {
+            return;
+        };
+        let id = child.rule.id.clone();
+        out.push(Action::Report(Report::Abandoned { id, pid }));
+        out.push(Action::Abandon { pid });
+        let Event::Exited { reason, cause, dice, .. } = abandoned(pid) else {
+            return;
+        };
+        self.exited(pid, reason, cause, dice, now, out);
+    }
+
+    pub(super) fn forget(&mut self, key: Key, answer: Answer, out: &mut Vec<Action>) {
+        self.set_timer(key, None);
+        self.backing_off.remove(&key);
+        self.to_start.remove(&key);
+        if let Some(child) = self.children.remove(&key) {
+            self.by_id.remove(&child.rule.id);
+            if let Some(Some(token)) = child.fresh {
+                out.push(Action::Answer { token, answer });
+            }
+            out.push(Action::Forget { key });
+        }
+    }
+}
+
+fn abandoned(pid: Pid) -> Event {
+    Event::Exited { pid, reason: ExitReason::Killed, cause: None, dice: 0.0 }
+}
+
+/// The wait after the `failures`th failure in a row, the first being 1: doubled each time, capped, and then shortened by chance.
+fn delay(backoff: &Backoff, failures: u32, dice: f32) -> Duration {
+    /// A back-off of nothing would be a busy loop.
+    const LEAST: Duration = Duration::from_millis(1);
+    let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
+    let full = backoff.first.saturating_mul(doubled).min(backoff.cap);
+    let part = 1.0 - backoff.jitter.clamp(0.0, 1.0) * dice.clamp(0.0, 1.0);
+    full.mul_f32(part).max(LEAST)
+}

@@ -1,0 +1,165 @@
+//! A process: a future that is polled where nothing it does can hurt anyone else.
+//!
+//! Sits between [`slots`] and the body. Panics (in the start function, in the body, in a destructor), exit signals, kills and
+//! injected panics all become one exit reason, reported after everything of the body has been dropped.
+
+use crate::{
+    blocking, driver,
+    mailbox::Mailbox,
+    panics,
+    pid::Pid,
+    reason::{Exit, ExitReason},
+    reports, slots,
+    spec::Start,
+    table::Entry,
+};
+use futures::future::BoxFuture;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// Handed to a worker's start function: what the process knows of itself.
+#[derive(Clone)]
+pub struct Process {
+    pub(crate) entry: Arc<Entry>,
+}
+
+impl Process {
+    /// Of this incarnation.
+    pub fn pid(&self) -> Pid {
+        self.entry.pid
+    }
+
+    /// The ids from the root down to this one, joined by `/`.
+    pub fn path(&self) -> &str {
+        &self.entry.path
+    }
+
+    /// How often this child was started before; 0 is the first time.
+    pub fn incarnation(&self) -> u64 {
+        self.entry.incarnation
+    }
+
+    /// The init is done: who waits for it ([`ChildSpec::awaits_init`](crate::ChildSpec::awaits_init)) goes on.
+    pub fn ready(&self) {
+        self.entry.ready();
+    }
+
+    /// Resolves when the supervisor wants this process to end, if it traps exits; never otherwise.
+    pub async fn shutdown_requested(&self) {
+        self.entry.shutdown_requested().await;
+    }
+
+    /// The table shows the length of `mailbox` for this process.
+    pub fn shows<M: Send + 'static>(&self, mailbox: &Mailbox<M>) {
+        self.entry.shows(mailbox.gauge());
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.path(), self.pid())
+    }
+}
+
+/// Starts what `entry` stands for. Returns at once; whatever goes wrong is its exit reason.
+pub(crate) fn launch(entry: Arc<Entry>, start: Start) {
+    match start {
+        Start::Worker(start) => slots::run(Box::pin(async move {
+            let process = Process { entry: entry.clone() };
+            let reason = Guarded::new(entry.clone(), move || start(process)).await;
+            reports::process_ended(&entry, &reason);
+            entry.finish(reason);
+        })),
+        Start::Supervisor { init, at } => slots::run(Box::pin(driver::run(entry, init, at))),
+        Start::Blocking(start) => blocking::launch(entry, start),
+    }
+}
+
+type Make = Box<dyn FnOnce() -> BoxFuture<'static, Exit> + Send>;
+
+enum Body {
+    Unmade(Make),
+    Made(BoxFuture<'static, Exit>),
+    Gone,
+}
+
+/// Polls a body until it ends or is ended. Never panics.
+pub(crate) struct Guarded {
+    entry: Arc<Entry>,
+    body: Body,
+}
+
+impl Guarded {
+    pub(crate) fn new(entry: Arc<Entry>, make: impl FnOnce() -> BoxFuture<'static, Exit> + Send + 'static) -> Self {
+        let body = Body::Unmade(Box::new(make));
+        Self { entry, body }
+    }
+
+    /// Drops the body. A destructor that panics spoils a normal end, and only that.
+    fn end(&mut self, reason: ExitReason) -> Poll<ExitReason> {
+        let body = std::mem::replace(&mut self.body, Body::Gone);
+        match panics::catch(move || drop(body)) {
+            Err(panic) if reason == ExitReason::Normal => Poll::Ready(panic),
+            _ => Poll::Ready(reason),
+        }
+    }
+
+    fn on_signal(&mut self) -> Option<ExitReason> {
+        if self.entry.is_killed() {
+            return Some(ExitReason::Killed);
+        }
+        if let Some(message) = self.entry.take_panic() {
+            return panics::catch(move || panic!("{message}")).err();
+        }
+        let told = self.entry.is_told_to_end() && !self.entry.traps;
+        told.then(|| self.entry.exit_reason())
+    }
+}
+
+impl Future for Guarded {
+    type Output = ExitReason;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitReason> {
+        let this = &mut *self;
+        this.entry.waker.register(cx.waker());
+        if this.entry.is_signalled()
+            && let Some(reason) = this.on_signal()
+        {
+            return this.end(reason);
+        }
+        if let Body::Unmade(_) = this.body
+            && let Body::Unmade(make) = std::mem::replace(&mut this.body, Body::Gone)
+        {
+            match panics::catch(make) {
+                Ok(body) => this.body = Body::Made(body),
+                Err(panic) => return this.end(panic),
+            }
+        }
+        let Body::Made(body) = &mut this.body else {
+            return Poll::Ready(ExitReason::Normal);
+        };
+        match panics::catch(|| body.as_mut().poll(cx)) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(exit)) => {
+                let reason = ended(&this.entry, exit);
+                this.end(reason)
+            }
+            Err(panic) => this.end(panic),
+        }
+    }
+}
+
+/// A process that was asked to shut down and then returns `Ok(())` ended with `shutdown`.
+pub(crate) fn ended(entry: &Entry, exit: Exit) -> ExitReason {
+    match exit {
+        Ok(()) if entry.is_killed() => ExitReason::Killed,
+        Ok(()) if entry.is_told_to_end() => entry.exit_reason(),
+        Ok(()) => ExitReason::Normal,
+        Err(reason) => reason,
+    }
+}

@@ -1,0 +1,301 @@
+//! The process table: everything that is known about a live process, by [`Pid`].
+//!
+//! An entry lives from the start of a process until its exit has been reported; reading it never stops a process.
+
+use crate::{
+    crew::Crew,
+    events,
+    mailbox::Gauge,
+    monitor::Down,
+    pid::Pid,
+    reason::ExitReason,
+    spec::{ChildSpec, Kind},
+};
+use futures::task::AtomicWaker;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+};
+
+/// What a child tells its supervisor.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// Its init is done.
+    Ready { pid: Pid },
+    /// It has ended; nothing of it is left. `cause`: why it gave up, when it is a supervisor that did.
+    Exited { pid: Pid, reason: ExitReason, cause: Option<String> },
+}
+
+/// A mutex of this crate is only held for a few lines that leave it whole, so poison says nothing.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const SHUTDOWN: u8 = 1;
+const KILL: u8 = 2;
+const PANIC: u8 = 4;
+const READY: u8 = 8;
+const ENDED: u8 = 16;
+
+type OnExit = Box<dyn FnOnce(Down) + Send>;
+
+#[derive(Default)]
+struct Life {
+    /// The reason that came with an exit signal.
+    exit_with: Option<ExitReason>,
+    /// The text of an injected panic.
+    panic_with: Option<String>,
+    ended: Option<ExitReason>,
+    cause: Option<String>,
+    monitors: Vec<(u64, OnExit)>,
+    gauges: Vec<Arc<dyn Gauge>>,
+}
+
+/// One process.
+pub(crate) struct Entry {
+    pub(crate) pid: Pid,
+    pub(crate) name: Arc<str>,
+    pub(crate) role: Option<&'static str>,
+    pub(crate) path: Arc<str>,
+    pub(crate) kind: Kind,
+    pub(crate) incarnation: u64,
+    pub(crate) parent: Option<Arc<Entry>>,
+    /// Restarts in the whole tree since its root was started.
+    pub(crate) tree_restarts: Arc<AtomicU64>,
+    /// Of a supervisor.
+    pub(crate) crew: Option<Arc<Crew>>,
+    pub(crate) traps: bool,
+    protected: bool,
+    awaits_init: bool,
+    to_parent: Option<flume::Sender<Notice>>,
+    flags: AtomicU8,
+    /// Of the task or thread that runs it.
+    pub(crate) waker: AtomicWaker,
+    /// Disconnected when a shutdown is requested: what `shutdown_requested` waits for.
+    gate: Option<(Mutex<Option<flume::Sender<()>>>, flume::Receiver<()>)>,
+    life: Mutex<Life>,
+}
+
+impl Entry {
+    /// Puts a new process into the table. It does not run yet.
+    pub(crate) fn new(
+        spec: &ChildSpec,
+        incarnation: u64,
+        parent: Option<Arc<Entry>>,
+        to_parent: Option<flume::Sender<Notice>>,
+    ) -> Arc<Self> {
+        let name = spec.rule.id.clone();
+        let path = match &parent {
+            Some(parent) => format!("{}/{name}", parent.path).into(),
+            None => name.clone(),
+        };
+        let kind = spec.rule.kind;
+        let gated = spec.traps && kind == Kind::Worker;
+        let counter = parent.as_ref().map(|parent| parent.tree_restarts.clone());
+        let entry = Arc::new(Self {
+            pid: Pid::next(),
+            name,
+            role: spec.role,
+            path,
+            kind,
+            incarnation,
+            parent,
+            tree_restarts: counter.unwrap_or_default(),
+            crew: (kind == Kind::Supervisor).then(Arc::default),
+            traps: spec.traps || kind != Kind::Worker,
+            protected: spec.protected,
+            awaits_init: spec.rule.awaits_init,
+            to_parent,
+            flags: AtomicU8::new(0),
+            waker: AtomicWaker::new(),
+            gate: gated.then(|| {
+                let (open, gate) = flume::bounded(0);
+                (Mutex::new(Some(open)), gate)
+            }),
+            life: Mutex::default(),
+        });
+        let mut table = TABLE.write().unwrap_or_else(PoisonError::into_inner);
+        table.insert(entry.pid, entry.clone());
+        entry
+    }
+
+    pub(crate) fn role(&self) -> &str {
+        self.role.unwrap_or(&self.name)
+    }
+
+    fn raise(&self, flag: u8) {
+        self.flags.fetch_or(flag, Ordering::AcqRel);
+        self.waker.wake();
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags.load(Ordering::Acquire) & flag != 0
+    }
+
+    /// The exit signal.
+    pub(crate) fn exit(&self, reason: ExitReason) {
+        if reason == ExitReason::Killed {
+            return self.kill();
+        }
+        lock(&self.life).exit_with.get_or_insert(reason);
+        self.raise(SHUTDOWN);
+        if let Some((open, _)) = &self.gate {
+            drop(lock(open).take());
+        }
+    }
+
+    /// The untrappable one.
+    pub(crate) fn kill(&self) {
+        self.raise(KILL | SHUTDOWN);
+    }
+
+    pub(crate) fn inject_panic(&self, message: &str) {
+        if !self.protected {
+            lock(&self.life).panic_with = Some(message.to_string());
+            self.raise(PANIC);
+        }
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.has(KILL)
+    }
+
+    /// A shutdown was requested, or more.
+    pub(crate) fn is_told_to_end(&self) -> bool {
+        self.has(SHUTDOWN)
+    }
+
+    /// Something other than work is to be done at the next poll.
+    pub(crate) fn is_signalled(&self) -> bool {
+        self.has(SHUTDOWN | KILL | PANIC)
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.awaits_init || self.has(READY)
+    }
+
+    /// Why it was told to end.
+    pub(crate) fn exit_reason(&self) -> ExitReason {
+        let life = lock(&self.life);
+        life.exit_with.clone().unwrap_or(ExitReason::Shutdown)
+    }
+
+    /// `Some`: a panic was injected since the last call.
+    pub(crate) fn take_panic(&self) -> Option<String> {
+        if !self.has(PANIC) {
+            return None;
+        }
+        self.flags.fetch_and(!PANIC, Ordering::AcqRel);
+        lock(&self.life).panic_with.take()
+    }
+
+    /// Resolves when a shutdown is requested; never for a process that does not trap exits.
+    pub(crate) async fn shutdown_requested(&self) {
+        match &self.gate {
+            // Nothing is ever sent: this ends by disconnection.
+            Some((_, gate)) => drop(gate.recv_async().await),
+            None => futures::future::pending().await,
+        }
+    }
+
+    pub(crate) fn ready(&self) {
+        let before = self.flags.fetch_or(READY, Ordering::AcqRel);
+        if before & READY == 0 && self.awaits_init {
+            self.tell_parent(Notice::Ready { pid: self.pid });
+        }
+    }
+
+    fn tell_parent(&self, notice: Notice) {
+        if let Some(parent) = &self.to_parent {
+            // A supervisor that is gone has ended its children; it needs no notice.
+            parent.send(notice).ok();
+        }
+    }
+
+    /// Why this supervisor gives up; comes with its exit.
+    pub(crate) fn set_cause(&self, cause: Option<String>) {
+        lock(&self.life).cause = cause;
+    }
+
+    pub(crate) fn shows(&self, gauge: Arc<dyn Gauge>) {
+        lock(&self.life).gauges.push(gauge);
+    }
+
+    /// Messages waiting now and at most so far, over all mailboxes that it shows.
+    pub(crate) fn mailbox(&self) -> Option<(usize, usize)> {
+        let life = lock(&self.life);
+        let sum = |(len, high), gauge: &Arc<dyn Gauge>| (len + gauge.len(), high + gauge.high_water());
+        (!life.gauges.is_empty()).then(|| life.gauges.iter().fold((0, 0), sum))
+    }
+
+    /// Calls `f` when the process ends; `Err` gives `f` back with the reason: it has ended.
+    pub(crate) fn on_exit(&self, id: u64, f: OnExit) -> Result<(), (OnExit, ExitReason)> {
+        let mut life = lock(&self.life);
+        match &life.ended {
+            Some(reason) => Err((f, reason.clone())),
+            None => {
+                life.monitors.push((id, f));
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn forget_monitor(&self, id: u64) -> Option<OnExit> {
+        let mut life = lock(&self.life);
+        let at = life.monitors.iter().position(|(other, _)| *other == id)?;
+        Some(life.monitors.swap_remove(at).1)
+    }
+
+    /// Resolves when its exit has been reported.
+    pub(crate) async fn ended(self: &Arc<Self>) -> ExitReason {
+        let (tell, told) = futures::channel::oneshot::channel();
+        let f = Box::new(move |down: Down| drop(tell.send(down.reason)));
+        match self.on_exit(0, f) {
+            Ok(()) => told.await.unwrap_or(ExitReason::NoProc),
+            Err((_, reason)) => reason,
+        }
+    }
+
+    /// The last act of a process, after its body has been dropped: out of the table, monitors first, then the supervisor.
+    pub(crate) fn finish(self: &Arc<Self>, reason: ExitReason) {
+        let (monitors, cause) = {
+            let mut life = lock(&self.life);
+            if life.ended.is_some() {
+                return;
+            }
+            life.ended = Some(reason.clone());
+            life.gauges.clear();
+            (std::mem::take(&mut life.monitors), life.cause.take())
+        };
+        self.flags.fetch_or(ENDED, Ordering::AcqRel);
+        let mut table = TABLE.write().unwrap_or_else(PoisonError::into_inner);
+        drop(table.remove(&self.pid));
+        drop(table);
+        // It would keep the slot's memory for as long as anyone keeps this entry.
+        self.waker.take();
+        let pid = self.pid;
+        events::exited(self, &reason);
+        for (_, f) in monitors {
+            let reason = reason.clone();
+            if let Err(fault) = crate::panics::catch(move || f(Down { pid, reason })) {
+                log::error!(target: "sasl", "a monitor of {} {pid} {fault}", self.path);
+            }
+        }
+        self.tell_parent(Notice::Exited { pid, reason, cause });
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has(ENDED)
+    }
+}
+
+static TABLE: RwLock<BTreeMap<Pid, Arc<Entry>>> = RwLock::new(BTreeMap::new());
+
+/// `None`: no such process, any more.
+pub(crate) fn find(pid: Pid) -> Option<Arc<Entry>> {
+    let table = TABLE.read().unwrap_or_else(PoisonError::into_inner);
+    table.get(&pid).cloned()
+}
