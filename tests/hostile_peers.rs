@@ -480,11 +480,11 @@ fn closes_after_three_blocks(wire: &mut Wire) -> io::Result<()> {
     wire.hang_up()
 }
 
-/// Cancels, ports and interest at a peer that has nothing, then a piece message while choked.
+/// A cancel of what was never asked for, a port, interest in a peer that has nothing, then a block while that is choked.
 fn out_of_turn(wire: &mut Wire) -> io::Result<()> {
     wire.greet()?;
     wire.message(3, &[])?;
-    wire.message(8, &[0; 12])?;
+    wire.message(8, &[0, 0, BLOCK_BYTES].map(u32::to_be_bytes).concat())?;
     wire.message(9, &[0x1a, 0xe1])?;
     wire.message(2, &[])?;
     loop {

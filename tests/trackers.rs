@@ -63,21 +63,21 @@ fn a_body_of_a_gibibyte_is_cut_at_the_limit_however_it_is_framed() {
 
 #[test]
 fn a_gzip_bomb_is_cut_at_the_limit_as_it_unpacks() {
-    let bomb = gzip_bomb(512 << 20);
-    assert!((bomb.len() as u64) < 8 * MIB);
+    let bomb = gzip_bomb(64 << 20);
+    assert!((bomb.len() as u64) < MIB);
     let tracker = Tracker::saying([GZIP, &bomb].concat());
     assert_eq!(get_in_time(&tracker.url(), LONG), Err(TOO_LONG));
     assert!(tracker.sent_in_the_end() < FEW_MIB);
 }
 
 #[test]
-fn gzip_that_unpacks_to_nothing_for_ever_is_cut_at_the_limit_of_what_is_sent() {
+fn gzip_that_unpacks_to_nothing_for_ever_is_read_once() {
     let nothing = gzip_bomb(0).repeat(4096);
     let tracker = Tracker::new(move |call| {
         call.send(GZIP)?;
         call.send_much(&nothing, 1024 * MIB)
     });
-    assert_eq!(get_in_time(&tracker.url(), LONG), Err(TOO_LONG));
+    assert_eq!(get_in_time(&tracker.url(), LONG).unwrap().body, b"");
     let sent = tracker.sent_in_the_end();
     assert!(sent < FEW_MIB, "the tracker could send {sent} bytes");
 }
@@ -96,12 +96,9 @@ fn a_header_without_end_is_no_http() {
         endless(b"zzzzzzzzzzzzzzzz", b""),
         endless(b"HTTP/1.1 100 Continue\r\n\r\n", b""),
     ] {
-        let answer = get_in_time(&tracker.url(), Duration::from_secs(5));
-        assert!(matches!(answer, Err(HttpError::NotHttp { .. } | HttpError::TimedOut { .. })), "{answer:?}");
-        // Interim answers may be read until time is up; the others are given up at the limit of a header.
-        if !matches!(answer, Err(HttpError::TimedOut { .. })) {
-            assert!(tracker.sent_in_the_end() < FEW_MIB);
-        }
+        let answer = get_in_time(&tracker.url(), LONG);
+        assert!(matches!(answer, Err(HttpError::NotHttp { .. })), "{answer:?}");
+        assert!(tracker.sent_in_the_end() < FEW_MIB);
     }
 }
 
@@ -349,7 +346,7 @@ fn a_crash_of_the_tracker_process_is_not_announced() {
         leech.add(torrent(&[tracker.url()]), TorrentOptions::new(dir.path())).await.unwrap();
         outcomes(&events, &[tracker.url()]).await;
         let tree = leech.snapshot().unwrap();
-        let pid = tree.nodes().find(|node| node.role == "tracker").unwrap().pid;
+        let pid = tree.nodes().find(|node| node.role == "tracker").unwrap().pid.unwrap();
         supervisors::inject_panic(pid, "as ordered by the test");
         while !matches!(events.recv().await.unwrap(), Event::Restart { path, .. } if path.contains("tracker http")) {}
         leech.stop().await;

@@ -14,7 +14,7 @@ use std::process::exit;
 use std::time::Duration;
 
 use bt_erl::rt::scratch::Scratch;
-use bt_erl::rt::signals::{Signal, Signals};
+use bt_erl::rt::signals::Signals;
 use bt_erl::rt::{clock, spawn};
 use bt_erl::{Event, Events, Metainfo, TorrentOptions, TrackerOutcome};
 use futures::{FutureExt, pin_mut, select_biased};
@@ -66,7 +66,10 @@ async fn demo(args: &DemoArgs, screen: &Screen) -> Result<Ending, Fault> {
         let signal = signals.next().fuse();
         pin_mut!(told, signal);
         select_biased! {
-            signal = signal => Err(signal),
+            signal = signal => {
+                screen.freeze();
+                Err(signal)
+            }
             (played, ()) = told => Ok(played),
         }
     };
@@ -104,7 +107,7 @@ async fn clear(stage: Stage, mut signals: Signals) -> Result<(), Fault> {
 
 /// The whole play. Whatever it makes is in `stage` before it can fail.
 async fn play(args: &DemoArgs, screen: &Screen, stage: &mut Stage, story: Story) -> Result<(), Fault> {
-    let (size, paint) = (args.size, story.paint());
+    let (size, paint, begin) = (args.size, story.paint(), clock::now());
     story.line(&format!(
         "{}: a tracker, a seed and a leech, in one process and one supervision tree",
         paint.bold("bt-erl demo")
@@ -139,7 +142,12 @@ async fn play(args: &DemoArgs, screen: &Screen, stage: &mut Stage, story: Story)
         let options = TorrentOptions::new(folder.join("leech"));
         Plot::play(&story, swarm, &mut display, &metainfo, options).await?
     };
-    finish(&story, &summary, &folder).await
+    finish(&story, &summary, &folder).await?;
+    story.line("");
+    story.line(&format!("{} in all; removing {}", short(begin.elapsed()), run::shown(&folder)));
+    story.line(&format!("next: {}", paint.bold("bt-erl run FILE.torrent")));
+    story.line(&format!("      {}  how the tree works, and why", paint.bold("docs/supervision.md")));
+    Ok(())
 }
 
 /// Until the seed has found its content whole and the tracker knows it.
@@ -186,9 +194,5 @@ async fn finish(story: &Story, summary: &Summary, folder: &std::path::Path) -> R
         summary.took + begin.elapsed(),
         &format!("{} all {} bytes of both files are the same", paint.green("compared:"), grouped(summary.bytes)),
     );
-    story.line("");
-    story.line(&format!("took {} in all; removing {}", short(clock::since_start()), run::shown(folder)));
-    story.line(&format!("next: {}", paint.bold("bt-erl run FILE.torrent")));
-    story.line(&format!("      {}  how the tree works, and why", paint.bold("docs/supervision.md")));
     Ok(())
 }

@@ -82,11 +82,7 @@ impl fmt::Display for Fault {
                 path.display(),
                 at_most_bytes >> 20
             ),
-            Fault::BadTorrent { path, reason } => write!(
-                f,
-                "{} cannot be downloaded: {reason}; get the torrent file again, or tell who made it",
-                path.display()
-            ),
+            Fault::BadTorrent { path, reason } => write!(f, "cannot use {}: {reason}", path.display()),
             Fault::NoPeerFound { peers } => write!(
                 f,
                 "no address found for {}, and there is no tracker to ask; check the name, or name another peer with -a",

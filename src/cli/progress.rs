@@ -92,6 +92,14 @@ impl Display {
         }
     }
 
+    /// Leaves the bar where it is, for good.
+    pub(crate) fn freeze(&mut self) {
+        if let Shape::Bar { .. } = &self.shape {
+            self.screen.freeze();
+        }
+        self.shape = Shape::Nothing;
+    }
+
     /// Takes the bar away, so that the summary stands alone.
     pub(crate) fn clear(&mut self) {
         if let Shape::Bar { bar, .. } = &self.shape {

@@ -83,7 +83,7 @@ async fn download(
             started = start => Ok(started?),
         }
     };
-    let (session, torrent, metainfo) = match started {
+    let Started { session, events, torrent, metainfo } = match started {
         Ok(started) => started,
         Err(signal) => {
             write(lines, Line::Stopped { exit: signal.exit_code(), bytes_finished: 0 });
@@ -103,19 +103,26 @@ async fn download(
         checked_at: clock::since_start(),
         metainfo,
         torrent,
-        events: Arc::new(session.events()),
+        events: Arc::new(events),
+        heard_the_last: false,
         session,
     };
     download.follow(signals).await
 }
 
+struct Started {
+    session: Session,
+    events: Events,
+    torrent: Torrent,
+    metainfo: Metainfo,
+}
+
 /// Everything up to a running download; the torrent file is read first, because most mistakes are there.
-async fn start(args: &RunArgs) -> Result<(Session, Torrent, Metainfo), Fault> {
+async fn start(args: &RunArgs) -> Result<Started, Fault> {
     let file = args.file.clone();
     let metainfo = spawn::blocking(move || torrent_file::load(&file)).await?;
     let asks_trackers = !args.no_tracker && !metainfo.trackers.is_empty();
     let peers = resolve(&args.peers, asks_trackers).await?;
-    bt_erl::rt::files::raise_open_file_limit();
     let mut config = Config::default();
     if let Some(port) = args.port {
         config.ports = Some(port..=port);
@@ -131,8 +138,9 @@ async fn start(args: &RunArgs) -> Result<(Session, Torrent, Metainfo), Fault> {
             session.local_port().map_or(String::new(), |port| format!(" on port {port}"))
         );
     }
+    let events = session.events();
     match session.add(metainfo.clone(), options).await {
-        Ok(torrent) => Ok((session, torrent, metainfo)),
+        Ok(torrent) => Ok(Started { session, events, torrent, metainfo }),
         Err(error) => {
             stop(&session, None).await;
             Err(error.into())
@@ -189,6 +197,8 @@ struct Download<'a> {
     session: Session,
     torrent: Torrent,
     events: Arc<Events>,
+    /// `Complete` or `Failed` has been read from `events`.
+    heard_the_last: bool,
 }
 
 impl Download<'_> {
@@ -286,7 +296,8 @@ impl Download<'_> {
                     stall.disk_refused(message);
                 }
             }
-            _ => {}
+            Event::Complete | Event::Failed { .. } => self.heard_the_last = true,
+            Event::Finished { .. } | Event::Peer { .. } | Event::Tracker { .. } | Event::Restart { .. } => {}
         }
     }
 
@@ -294,11 +305,10 @@ impl Download<'_> {
     async fn last_events(&mut self) {
         let events = self.events.clone();
         let last = async {
-            while let Some(event) = events.recv().await {
+            while !self.heard_the_last
+                && let Some(event) = events.recv().await
+            {
                 self.event(&event);
-                if matches!(event, Event::Complete | Event::Failed { .. }) {
-                    break;
-                }
             }
         };
         let _ = clock::timeout(LAST_EVENTS_LIMIT, last).await;
@@ -336,8 +346,8 @@ impl Download<'_> {
     /// Everything finished so far is on disk and known already; what is left to do is to say goodbye.
     async fn interrupted(&mut self, signal: Signal, signals: Signals) -> Ending {
         let progress = self.torrent.progress();
-        self.display.clear();
-        self.screen.say(&ended::interrupted_line(signal, &progress, &self.args.file));
+        self.display.freeze();
+        self.screen.say(&ended::interrupted_line(signal, &progress));
         stop(&self.session, Some(signals)).await;
         let bytes_finished = self.torrent.progress().bytes_finished;
         write(self.lines, Line::Stopped { exit: signal.exit_code(), bytes_finished });

@@ -157,6 +157,15 @@ impl Screen {
         });
     }
 
+    /// Leaves the bar as it stands and goes to a fresh line below it. After Ctrl-C the terminal has written `^C` somewhere,
+    /// so a bar that is drawn or cleared once more would miss its place.
+    pub(crate) fn freeze(&self) {
+        self.bars.set_draw_target(ProgressDrawTarget::hidden());
+        if self.is_terminal && self.talk == Talk::All {
+            let _ = writeln!(io::stderr());
+        }
+    }
+
     /// Does `print` while no bar is drawn.
     pub(crate) fn aside(&self, print: impl FnOnce()) {
         self.bars.suspend(print);

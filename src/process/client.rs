@@ -25,6 +25,9 @@ use crate::tree::peers_sup;
 /// Calls and back-offs under way at once, beside the connections there are.
 const MAX_CALLING: usize = 60;
 
+/// How often the client looks whether somebody waits, somebody may be called, and how fast it goes.
+const TICK: Duration = Duration::from_millis(250);
+
 /// What the client is told.
 pub(crate) enum Msg {
     /// From `store`, answering `Hello`: what is there already. `in_hand`: whole pieces that the workers still hold.
@@ -101,7 +104,7 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
     };
     process.ready();
     client.settle();
-    let mut ticker = clock::Ticker::new(Duration::from_millis(500));
+    let mut ticker = clock::Ticker::new(TICK);
     let mut tick = Box::pin(beat(&mut ticker)).fuse();
     loop {
         futures::select_biased! {

@@ -177,9 +177,10 @@ impl Tracker {
 
     fn announce(&mut self) -> impl Future<Output = Announced> + Send + use<> {
         self.need_peers = false;
-        self.memory().begin(clock::since_start());
         let event = self.memory().event();
-        let (url, limits) = (self.request(event).url(&self.announcing.url), self.announcing.limits.clone());
+        let request = self.request(event);
+        self.memory().begin(clock::since_start(), request.left);
+        let (url, limits) = (request.url(&self.announcing.url), self.announcing.limits.clone());
         async move { Announced { event, result: ask(url, &limits).await } }
     }
 

@@ -29,6 +29,8 @@ const RANDOM_FIRST: usize = 4;
 /// While there are blocks that nobody was asked for, a block is asked of a second peer only when the first has had it
 /// this long, and the second can be of no other use.
 const HELP_AFTER: Duration = Duration::from_secs(2);
+/// The same in the endgame. What comes at the pace of a healthy pipeline is here before that, and is not fetched twice.
+const ENDGAME_AFTER: Duration = Duration::from_millis(250);
 
 /// The caller's name for a connection; never used for two of them at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,7 +134,7 @@ impl Picker {
         }
     }
 
-    /// A peer is gone. What it was asked for goes back.
+    /// A peer is gone. What it was asked for goes back, which may close pieces.
     pub fn left(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.remove(&key) else { return };
         self.waiting.peer_went(&peer.has);
@@ -176,7 +178,7 @@ impl Picker {
         }
         if run.is_none() {
             let endgame = self.waiting.is_empty() && !self.open.has_free();
-            let before = if endgame { Some(now) } else { now.checked_sub(HELP_AFTER) };
+            let before = now.checked_sub(if endgame { ENDGAME_AFTER } else { HELP_AFTER });
             run = before.and_then(|before| self.open.ask_second(key, blocks.max(1), now, before, has));
         }
         peer.asked |= run.is_some();
@@ -199,7 +201,7 @@ impl Picker {
     }
 
     /// A peer will not deliver these blocks: it choked us, stalled, or the caller thought better of it.
-    /// Blocks of the run that are here already stay.
+    /// Blocks of the run that are here already stay. This may close the piece, see [`Picker::is_open`].
     pub fn give_back(&mut self, key: PeerKey, run: Run) {
         if self.open.give_back(key, run) {
             self.waiting.insert(run.piece.0);
@@ -226,6 +228,12 @@ impl Picker {
         if self.open.close(piece) {
             self.waiting.insert(piece.0);
         }
+    }
+
+    /// True while a piece takes memory: some block of it is asked for or here. A piece whose last request is given back
+    /// before anything came is open no longer.
+    pub fn is_open(&self, piece: PieceIndex) -> bool {
+        self.open.contains(piece)
     }
 
     /// Number of open pieces.

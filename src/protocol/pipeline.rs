@@ -11,12 +11,14 @@ use super::{BLOCK_BYTES, BlockRange, PieceIndex, Run};
 
 /// Requests that may be out before the first rate is known.
 const FIRST_DEPTH: u32 = 32;
+/// Slow start goes no further than this before a rate is known.
+const BLIND_DEPTH: u32 = 128;
 /// Fewest requests kept out to a peer that answers.
 const MIN_DEPTH: u32 = 4;
 /// Most requests ever out; peers in the field accept 250 to 2000 (their `reqq`).
 pub const MAX_DEPTH: u32 = 500;
 /// Beyond one round trip, requests for this much time are kept out, so that a hiccup does not idle the peer.
-const SLACK: Duration = Duration::from_millis(20);
+const SLACK: Duration = Duration::from_millis(10);
 /// A request unanswered for this long is stale whatever the peer's rate.
 const STALE_FLOOR: Duration = Duration::from_secs(5);
 /// The rate is measured over at least this long.
@@ -61,6 +63,17 @@ pub struct Pipeline<B> {
     rate: f64,
     round_trip: Duration,
     probe: Option<(BlockRange, Duration)>,
+    /// Requests given up that may be answered all the same: a cancel or a choke crosses the blocks on the wire.
+    given_up: u32,
+}
+
+/// A block that has no place in the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stray {
+    /// It was asked for once, and given up since.
+    Late,
+    /// Nobody asked for it.
+    Unrequested,
 }
 
 impl<B> Pipeline<B> {
@@ -76,6 +89,7 @@ impl<B> Pipeline<B> {
             rate: 0.0,
             round_trip: Duration::from_millis(100),
             probe: None,
+            given_up: 0,
         }
     }
 
@@ -146,6 +160,15 @@ impl<B> Pipeline<B> {
         })
     }
 
+    /// A block that [`accept`](Self::accept) had no place for came.
+    pub fn stray(&mut self) -> Stray {
+        if self.given_up == 0 {
+            return Stray::Unrequested;
+        }
+        self.given_up -= 1;
+        Stray::Late
+    }
+
     /// Puts a block in its place. The run, when that was its last block.
     pub fn put(&mut self, place: Place, got: BlockRange, block: B, now: Duration) -> Option<Landed<B>> {
         self.measure(got, now);
@@ -174,7 +197,8 @@ impl<B> Pipeline<B> {
         let passed = now.saturating_sub(self.window_began);
         if self.slow_start {
             // Doubles per round trip, as TCP does, until the rate stops growing.
-            self.depth = (self.depth + 1).min(MAX_DEPTH);
+            let limit = if self.rate == 0.0 { BLIND_DEPTH } else { 2 * self.target() };
+            self.depth = (self.depth + 1).min(limit.clamp(BLIND_DEPTH, MAX_DEPTH));
         }
         if passed >= RATE_WINDOW {
             let rate = self.window_bytes as f64 / passed.as_secs_f64();
@@ -198,7 +222,7 @@ impl<B> Pipeline<B> {
 
     /// The other side choked us or the connection ends: every run goes back, with what it had got.
     pub fn drain(&mut self) -> Vec<Landed<B>> {
-        self.outstanding = 0;
+        self.given_up += std::mem::take(&mut self.outstanding);
         self.probe = None;
         self.flights.drain(..).map(Flight::land).collect()
     }
@@ -212,6 +236,7 @@ impl<B> Pipeline<B> {
                 continue;
             }
             self.outstanding = self.outstanding.saturating_sub(flight.out);
+            self.given_up += flight.out;
             for (n, block) in (0..flight.requested).zip(&flight.blocks) {
                 if block.is_none() {
                     cancel(range(piece, flight.run.first + n));
@@ -235,6 +260,7 @@ impl<B> Pipeline<B> {
             self.flights.drain(..).partition(|f| f.out > 0 && now.saturating_sub(f.touched) >= limit);
         self.flights = good;
         self.outstanding = self.flights.iter().map(|f| f.out).sum();
+        self.given_up += late.iter().map(|f| f.out).sum::<u32>();
         if !late.is_empty() {
             self.probe = None;
             self.slow_start = false;
@@ -301,6 +327,16 @@ mod tests {
         let place = p.accept(first).expect("asked for");
         p.put(place, first, 0, T0);
         assert_eq!(p.accept(first), None, "twice");
+        assert_eq!(p.stray(), Stray::Unrequested);
+    }
+
+    #[test]
+    fn an_answer_to_a_request_that_was_given_up_is_late_once_and_no_offence() {
+        let mut p = Pipeline::<u8>::new(T0);
+        p.grant(run(0, 0, 2), T0);
+        sent(&mut p, T0);
+        p.drain();
+        assert_eq!([p.stray(), p.stray(), p.stray()], [Stray::Late, Stray::Late, Stray::Unrequested]);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod address;
 mod error;
+mod permits;
 mod ureq_client;
 
 pub use address::is_local;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use surf::Url;
 
+use self::permits::Permits;
 use self::ureq_client::{Hop, Reached, UreqClient};
 use super::clock;
 
@@ -69,7 +71,8 @@ async fn follow(url: &str, limits: &HttpLimits, deadline: Instant) -> Result<Ans
     let mut was_public = false;
     for _ in 0..=limits.redirects {
         let may_be_local = !was_public && looks_like_a_tracker(&url);
-        let hop = Hop { limits: limits.clone(), deadline, may_be_local, was_public };
+        let permit = Permits::shared().take().await;
+        let hop = Hop { limits: limits.clone(), deadline, may_be_local, was_public, _permit: permit };
         let mut response = send(&url, hop).await?;
         let local = response.ext::<Reached>().is_some_and(|reached| reached.local);
         was_public |= !local;

@@ -49,6 +49,7 @@ impl BlockingProcess {
     ///
     /// # Panics
     /// When a panic is injected.
+    #[track_caller]
     pub fn recv<M: Send + 'static>(&self, mailbox: &Mailbox<M>) -> Result<M, ExitReason> {
         match self.wait(mailbox, None)? {
             Some(message) => Ok(message),
@@ -60,6 +61,7 @@ impl BlockingProcess {
     ///
     /// # Panics
     /// When a panic is injected.
+    #[track_caller]
     pub fn recv_timeout<M: Send + 'static>(
         &self,
         mailbox: &Mailbox<M>,
@@ -72,6 +74,7 @@ impl BlockingProcess {
     ///
     /// # Panics
     /// When a panic is injected.
+    #[track_caller]
     pub fn check(&self) -> Result<(), ExitReason> {
         if !self.entry.is_signalled() {
             return Ok(());
@@ -88,6 +91,7 @@ impl BlockingProcess {
         }
     }
 
+    #[track_caller]
     fn wait<M: Send + 'static>(
         &self,
         mailbox: &Mailbox<M>,
@@ -110,6 +114,7 @@ impl BlockingProcess {
         };
         match got {
             Some(Some(message)) => Ok(Some(message)),
+            // Signalled, so this is `Err`, or panics.
             Some(None) => self.check().map(|()| None),
             None => Ok(None),
         }

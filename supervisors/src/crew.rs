@@ -82,7 +82,11 @@ impl Crew {
             };
             let member = pid.and_then(|pid| inside.members.get(&pid));
             let entry = member.map(|member| member.entry.clone());
-            View { info, cause: child.cause.clone(), entry }
+            if entry.as_ref().is_some_and(|entry| entry.is_told_to_end()) {
+                info.status = Status::Stopping;
+            }
+            let cause = child.cause.clone();
+            View { info, cause, entry }
         };
         machine.children().map(view).collect()
     }

@@ -21,7 +21,7 @@ use std::{
     future::poll_fn,
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Instant,
 };
@@ -110,9 +110,7 @@ impl Driver {
     fn on_event(&mut self, event: Event) {
         let mut todo = VecDeque::from(self.decide(event));
         while let Some(action) = todo.pop_front() {
-            if let Some(event) = self.perform(action) {
-                todo.extend(self.decide(event));
-            }
+            todo.extend(self.perform(action));
         }
     }
 
@@ -127,9 +125,10 @@ impl Driver {
         }
     }
 
-    fn perform(&mut self, action: Action) -> Option<Event> {
+    /// Returns what has to be done because of it.
+    fn perform(&mut self, action: Action) -> Vec<Action> {
         match action {
-            Action::Start { key, incarnation } => return self.start(key, incarnation),
+            Action::Start { key, incarnation } => return self.start(key, incarnation).unwrap_or_default(),
             Action::Stop { pid } => {
                 if let Some(entry) = table::find(pid) {
                     entry.exit(ExitReason::Shutdown);
@@ -153,22 +152,24 @@ impl Driver {
                 self.exit = Some(reason);
             }
         }
-        None
+        Vec::new()
     }
 
-    fn start(&self, key: Key, incarnation: u64) -> Option<Event> {
-        let mut inside = self.crew.inside();
-        let spec = inside.specs.get(&key)?.clone();
+    /// The machine knows the process before it runs.
+    fn start(&self, key: Key, incarnation: u64) -> Option<Vec<Action>> {
+        let spec = self.crew.inside().specs.get(&key)?.clone();
         let (parent, to_parent) = (self.entry.clone(), self.tx.clone());
         let entry = Entry::new(&spec, incarnation, Some(parent), Some(to_parent));
         let (pid, shutdown) = (entry.pid, spec.rule.shutdown);
         let member = Member { key, entry: entry.clone(), shutdown };
-        inside.members.insert(pid, member);
-        drop(inside);
+        self.crew.inside().members.insert(pid, member);
+        let todo = self.decide(Event::Spawned { key, pid });
+        let again = u64::from(incarnation > 0);
+        self.entry.tree_restarts.fetch_add(again, Ordering::Relaxed);
         events::started(&entry);
         reports::progress(&self.entry.path, &entry);
         launch(entry, spec.start);
-        Some(Event::Spawned { key, pid })
+        Some(todo)
     }
 
     fn report(&self, report: &Report) {

@@ -432,7 +432,7 @@ impl Machine {
         };
         let before = |set: &BTreeSet<Key>| set.first().is_some_and(|first| *first < key);
         let depends = self.flags.strategy != Strategy::OneForOne;
-        if !before(&self.starting) && !(depends && before(&self.backing_off)) {
+        if !(before(&self.starting) || depends && before(&self.backing_off)) {
             self.to_start.remove(&key);
             self.start(key, out);
         }

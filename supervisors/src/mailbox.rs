@@ -274,7 +274,7 @@ impl<M: Send + 'static> Mailbox<M> {
     }
 
     /// The messages for `select!` loops: made once, polled often, never ends. Dropping it loses nothing.
-    pub fn stream(&self) -> impl Stream<Item = M> + FusedStream + Unpin + Send + use<M> {
+    pub fn stream(&self) -> impl FusedStream<Item = M> + Unpin + Send + use<M> {
         let (inner, level) = (self.rx.clone().into_stream(), self.level.clone());
         Messages { inner, level }
     }

@@ -54,6 +54,19 @@ struct Life {
     gauges: Vec<Arc<dyn Gauge>>,
 }
 
+/// Opens by disconnection: any number may wait at it, in whatever future.
+struct Gate {
+    shut: Mutex<Option<flume::Sender<()>>>,
+    opened: flume::Receiver<()>,
+}
+
+impl Gate {
+    fn new() -> Self {
+        let (shut, opened) = flume::bounded(0);
+        Self { shut: Mutex::new(Some(shut)), opened }
+    }
+}
+
 /// One process.
 pub(crate) struct Entry {
     pub(crate) pid: Pid,
@@ -74,8 +87,8 @@ pub(crate) struct Entry {
     flags: AtomicU8,
     /// Of the task or thread that runs it.
     pub(crate) waker: AtomicWaker,
-    /// Disconnected when a shutdown is requested: what `shutdown_requested` waits for.
-    gate: Option<(Mutex<Option<flume::Sender<()>>>, flume::Receiver<()>)>,
+    /// Opened when a shutdown is requested.
+    gate: Option<Gate>,
     life: Mutex<Life>,
 }
 
@@ -111,10 +124,7 @@ impl Entry {
             to_parent,
             flags: AtomicU8::new(0),
             waker: AtomicWaker::new(),
-            gate: gated.then(|| {
-                let (open, gate) = flume::bounded(0);
-                (Mutex::new(Some(open)), gate)
-            }),
+            gate: gated.then(Gate::new),
             life: Mutex::default(),
         });
         let mut table = TABLE.write().unwrap_or_else(PoisonError::into_inner);
@@ -142,8 +152,8 @@ impl Entry {
         }
         lock(&self.life).exit_with.get_or_insert(reason);
         self.raise(SHUTDOWN);
-        if let Some((open, _)) = &self.gate {
-            drop(lock(open).take());
+        if let Some(gate) = &self.gate {
+            drop(lock(&gate.shut).take());
         }
     }
 
@@ -196,7 +206,7 @@ impl Entry {
     pub(crate) async fn shutdown_requested(&self) {
         match &self.gate {
             // Nothing is ever sent: this ends by disconnection.
-            Some((_, gate)) => drop(gate.recv_async().await),
+            Some(gate) => drop(gate.opened.recv_async().await),
             None => futures::future::pending().await,
         }
     }

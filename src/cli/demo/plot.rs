@@ -117,7 +117,7 @@ impl<'a> Plot<'a> {
 
     fn look(&mut self) -> Result<(), Fault> {
         let (progress, now) = (self.torrent.progress(), clock::since_start());
-        if self.begin.elapsed() > BAR_AFTER {
+        if self.begin.elapsed() > BAR_AFTER && self.complete.is_none() {
             self.display.show(&progress, now);
         }
         match self.stall.observe(&progress, now) {
@@ -166,6 +166,7 @@ impl<'a> Plot<'a> {
                 self.tell(&format!("connected to the seed, {address}; this is the process tree now:"));
                 let snapshot = self.swarm.system.snapshot();
                 self.story.block(view::whole(&snapshot.root, self.story.paint()));
+                self.story.explain("a _sup is a supervisor: it starts what hangs below it and restarts what crashes");
                 self.act = Act::FirstHalf;
             }
             Act::Back { crashed } => self.act = Act::Connected { crashed },
@@ -200,14 +201,20 @@ impl<'a> Plot<'a> {
             let victim = nodes(leech).into_iter().find(running)?;
             Some((victim.clone(), victim.pid?))
         }) else {
-            self.tell("everything is here before there was anything to crash; try --size 1GiB");
-            self.act = Act::Over;
+            self.too_late(clock::now());
             return;
         };
         self.tell(&format!("now a bug, on purpose: {} panics", victim.name));
         let before = view::pids(&tree.root);
         self.act = Act::Doomed { victim, before };
         supervisors::inject_panic(pid, BUG);
+    }
+
+    /// Peers say goodbye when both sides have everything.
+    fn too_late(&mut self, at: Instant) {
+        let text = "everything was here before the bug could strike; try again with a larger --size";
+        self.story.at(self.since_begin(at), text);
+        self.act = Act::Over;
     }
 
     fn tree(&mut self, event: &supervisors::Event) {
@@ -222,6 +229,9 @@ impl<'a> Plot<'a> {
                     location: location.clone(),
                 };
                 self.act = Act::Down { crash, before };
+            }
+            (EventKind::Exited { .. }, Act::Doomed { victim, .. }) if victim.pid == Some(event.pid) => {
+                self.too_late(event.at);
             }
             (EventKind::Started, Act::Down { crash, before }) if *event.path == *crash.victim.path => {
                 self.restarted(event, &crash, &before);
@@ -241,6 +251,7 @@ impl<'a> Plot<'a> {
         self.story.at(at, &format!("its supervisor has started it again as {}:", event.pid));
         let path = &crash.victim.path;
         self.story.block(view::branch(&tree.root, path, before, self.story.paint()));
+        self.story.explain("what it had asked for is asked for again; finished pieces were never in danger");
     }
 
     fn summary(&self) -> Summary {

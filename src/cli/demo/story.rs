@@ -14,9 +14,6 @@ use crate::cli::terminal::{Paint, Screen};
 const STEP_REST: Duration = Duration::from_millis(500);
 const BLOCK_REST: Duration = Duration::from_millis(900);
 
-/// Indent of everything that is no step: below the text of the step.
-const INDENT: &str = "          ";
-
 /// Takes what is to be told.
 pub(crate) struct Story {
     to_narrator: flume::Sender<Beat>,
@@ -57,16 +54,16 @@ impl Story {
         self.tell(vec![text.to_owned()], STEP_REST);
     }
 
-    /// A drawing or a report, with air around it. Wide lines go back to the left edge.
+    /// A drawing or a report, with air around it.
     pub(crate) fn block(&self, lines: Vec<String>) {
         let air = std::iter::once(String::new());
         let lines = lines.into_iter().map(|line| format!("  {line}"));
         self.tell(air.clone().chain(lines).chain(air).collect(), BLOCK_REST);
     }
 
-    /// What a step means.
+    /// What the block before this means.
     pub(crate) fn explain(&self, text: &str) {
-        self.tell(vec![format!("{INDENT} {}", self.paint.dim(text))], STEP_REST);
+        self.tell(vec![format!("  {}", self.paint.dim(text)), String::new()], STEP_REST);
     }
 
     fn tell(&self, lines: Vec<String>, rest: Duration) {

@@ -11,7 +11,7 @@ use bt_erl::rt::signals::Signal;
 use super::shown;
 use crate::cli::duration::short;
 use crate::cli::progress::count;
-use crate::cli::size::{ByteSize, rate};
+use crate::cli::size::{ByteSize, grouped, rate};
 use crate::cli::terminal::Paint;
 
 /// A complete download in figures. Bytes, unless named otherwise.
@@ -62,16 +62,15 @@ pub(crate) fn summary_line(summary: &Summary, place: &Path, paint: Paint) -> Str
     )
 }
 
-/// `interrupted: 600 of 1,500 pieces are finished and kept; to go on: bt-erl run file.torrent …`
-pub(crate) fn interrupted_line(signal: Signal, progress: &Progress, file: &Path) -> String {
+/// `interrupted: 600 of 1,500 pieces finished; the same command goes on from here`
+pub(crate) fn interrupted_line(signal: Signal, progress: &Progress) -> String {
     if progress.pieces_finished == progress.pieces {
-        return format!("{signal}: the download is complete; saying goodbye");
+        return format!("{signal}: the download is complete");
     }
     format!(
-        "{signal}: {} of {} are finished and kept; the same command goes on with {}",
-        progress.pieces_finished,
+        "{signal}: {} of {} finished; the same command goes on from here",
+        grouped(progress.pieces_finished.into()),
         count(u64::from(progress.pieces), "piece"),
-        shown(file),
     )
 }
 

@@ -19,7 +19,7 @@ use supervisors::{Addr, Process};
 use super::outbox::Outbox;
 use super::{End, Msg};
 use crate::process::{client, file_worker, store};
-use crate::protocol::pipeline::{Landed, Pipeline};
+use crate::protocol::pipeline::{Landed, Pipeline, Stray};
 use crate::protocol::upload::{Asked, Upload};
 use crate::protocol::wire::{self, Decoded, Limits};
 use crate::protocol::{Bitfield, BlockRange, Layout, Message, PeerId, PeerKey, PieceIndex, WireError};
@@ -41,8 +41,8 @@ const LARGE_READ: usize = 256 * 1024;
 const ENOUGH_WAITING: usize = 512 * 1024;
 /// Messages and reads handled before other processes get their turn.
 const TURN: usize = 16;
-/// Blocks that nobody asked for that a peer may send per minute before it counts as a flood (BEP 6 peers race with cancels).
-const MAX_UNREQUESTED: u32 = 600;
+/// Blocks that nobody ever asked for that a peer may send per minute before it counts as a flood.
+const MAX_UNREQUESTED: u32 = 60;
 
 enum Wake {
     Mail(Msg),
@@ -235,6 +235,7 @@ impl<'a> Connection<'a> {
                     self.am_interested = interested;
                     self.out.message(if interested { &Message::Interested } else { &Message::NotInterested });
                 }
+                self.ask();
                 self.part_if_both_seed()?;
             }
             Msg::Finished { piece } => self.finished(piece)?,
@@ -312,7 +313,7 @@ impl<'a> Connection<'a> {
         let place = if whole { self.pipeline.accept(range) } else { None };
         let Some(place) = place else {
             counts.wasted.fetch_add(u64::from(range.length), Ordering::Relaxed);
-            self.unrequested += 1;
+            self.unrequested += u32::from(self.pipeline.stray() == Stray::Unrequested);
             if self.unrequested > MAX_UNREQUESTED {
                 return Err(End::Misbehaved("keeps sending blocks that nobody asked for".to_owned()));
             }

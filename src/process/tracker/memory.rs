@@ -31,6 +31,8 @@ pub(crate) struct AnnounceMemory {
     /// Announces begun since the last answer or failure; more than one when the process crashed over them.
     begun: u32,
     begun_at: Duration,
+    /// Bytes that were missing then.
+    begun_left: u64,
     /// Announces before their interval in a row.
     early: u32,
 }
@@ -63,10 +65,10 @@ impl AnnounceMemory {
         }
     }
 
-    /// An announce is about to be made.
-    pub(crate) fn begin(&mut self, now: Duration) {
+    /// An announce is about to be made; it says that `left` bytes are missing.
+    pub(crate) fn begin(&mut self, now: Duration, left: u64) {
         self.begun = self.begun.saturating_add(1);
-        self.begun_at = now;
+        (self.begun_at, self.begun_left) = (now, left);
     }
 
     fn wait(&self, last: &Answered, need_peers: bool) -> Duration {
@@ -96,10 +98,9 @@ impl AnnounceMemory {
         self.heard && self.failures == 0
     }
 
-    /// The download has become complete. A tracker that has not heard `started` will hear from that what is left
-    /// (nothing).
+    /// The download has become complete. A tracker that is still to hear `started` will hear from that what is left.
     pub(crate) fn completed(&mut self) {
-        self.completed = self.heard;
+        self.completed = self.heard || self.begun > 0;
     }
 
     /// The tracker answered. Returns the wait until the next regular announce.
@@ -110,7 +111,7 @@ impl AnnounceMemory {
         };
         (self.failures, self.begun) = (0, 0);
         self.heard = event != Some(Event::Stopped);
-        if event == Some(Event::Completed) {
+        if event == Some(Event::Completed) || (event == Some(Event::Started) && self.begun_left == 0) {
             self.completed = false;
         }
         if reply.tracker_id.is_some() {
@@ -224,12 +225,12 @@ mod tests {
         let mut memory = AnnounceMemory::default();
         let mut waits = Vec::new();
         for now in 100..105 {
-            memory.begin(secs(now));
+            memory.begin(secs(now), 1);
             waits.push(memory.due(true).saturating_sub(secs(now)).as_secs());
         }
         assert_eq!(waits, [0, 5, 10, 20, 40]);
         memory.answered(secs(200), Some(Event::Started), &reply(1800, None));
-        memory.begin(secs(2000));
+        memory.begin(secs(2000), 1);
         assert_eq!(memory.due(false), secs(2000), "the interval is over: at once");
     }
 
@@ -237,6 +238,7 @@ mod tests {
     fn completed_is_announced_once_and_only_to_those_who_heard_started() {
         let mut memory = AnnounceMemory::default();
         memory.completed();
+        memory.begin(secs(1), 0);
         memory.answered(secs(1), Some(Event::Started), &reply(1800, None));
         assert_eq!(memory.event(), None);
         memory.completed();
@@ -245,6 +247,22 @@ mod tests {
         assert_eq!((memory.due(false), memory.event()), (secs(2) + wait, Some(Event::Completed)));
         memory.answered(secs(9), Some(Event::Completed), &reply(1800, None));
         assert_eq!((memory.due(false), memory.event()), (secs(1809), None));
+    }
+
+    #[test]
+    fn a_download_that_completes_while_started_is_on_its_way_is_announced_after_it() {
+        let mut memory = AnnounceMemory::default();
+        memory.begin(secs(1), 5);
+        memory.completed();
+        let mut unheard = memory.clone();
+        memory.answered(secs(2), Some(Event::Started), &reply(1800, None));
+        assert_eq!((memory.due(false), memory.event()), (Duration::ZERO, Some(Event::Completed)));
+
+        unheard.failed(secs(2), false, 0.5);
+        assert_eq!(unheard.event(), Some(Event::Started));
+        unheard.begin(secs(9), 0);
+        unheard.answered(secs(9), Some(Event::Started), &reply(1800, None));
+        assert_eq!(unheard.event(), None);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //!
 //! What a name may not have becomes `_`, one rule for all: `..` becomes `__`, `/etc` becomes `_etc`. The same torrent gives
 //! the same names everywhere and every time, and each change is noted with its reason. Two names that some file system
-//! would take for one (upper and lower case) are made distinct by a number, and so is a file that has the name of a folder.
+//! would take for one (upper and lower case, accents apart or joined) are made distinct by a number, and so is a file that has the name of a folder.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
+
+use icu_normalizer::ComposingNormalizerBorrowed;
 
 use super::{File, MetainfoError};
 
@@ -26,9 +28,9 @@ const MAX_LISTED: usize = 1000;
 const MAX_FROM: usize = 300;
 
 /// Memory for a file without its names, in bytes: the `File`, its end, its places in the tables that find doubles.
-pub(super) const FILE_COST: usize = 160;
+pub(super) const FILE_COST: usize = 144;
 /// Memory for a name beside its bytes, and for a folder in the table of folders.
-const NAME_COST: usize = 48;
+const NAME_COST: usize = 40;
 const FOLDER_COST: usize = 48;
 
 /// A name that could not stay as it was.
@@ -61,7 +63,7 @@ pub enum Why {
     Device,
     /// Longer than 255 bytes.
     TooLong,
-    /// Another file has the same path, but for upper and lower case.
+    /// Another file has the same path, at least where case or the writing of accents does not count.
     Double,
     /// A folder has the same path.
     Folder,
@@ -104,7 +106,7 @@ pub(super) struct Names {
     root: String,
     mended: Vec<Mended>,
     unlisted: usize,
-    /// [`key`] of every folder.
+    /// The [`key`] of every folder.
     folders: HashSet<u64>,
     new_folders: usize,
 }
@@ -142,8 +144,8 @@ impl Names {
         if path.iter().map(|name| name.len() + 1).sum::<usize>() > MAX_PATH_BYTES {
             return Err(MetainfoError::PathTooLong { file });
         }
-        let folders = if pad { 1..1 } else { 1..path.len() };
-        self.new_folders = folders.filter(|depth| self.folders.insert(key(&path[..*depth]))).count();
+        let folders = if pad { 0 } else { path.len() - 1 };
+        self.new_folders = keys(&path).take(folders).filter(|key| self.folders.insert(*key)).count();
         Ok(path)
     }
 
@@ -176,7 +178,7 @@ impl Names {
         name
     }
 
-    /// Gives every file a path of its own, also where upper and lower case are one, and none the path of a folder.
+    /// Gives every file a path of its own, also where case does not count, and none the path of a folder.
     /// The first file of a name keeps it. Padding is never written, so it may share.
     pub(super) fn make_distinct(&mut self, files: &mut [File]) {
         let mut taken = HashSet::with_capacity(files.len());
@@ -214,17 +216,27 @@ impl Names {
     }
 }
 
-/// A number for a path, the same for paths that differ in upper and lower case only. That two other paths have the same
-/// one is unlikely and harmless: one would get a number that it does not need.
-fn key(path: &[String]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for name in path {
-        for c in name.chars().flat_map(char::to_lowercase) {
-            hasher.write_u32(c.into());
+/// Numbers for the beginnings of a path, from its first name alone to the whole. Paths that differ only in upper and lower
+/// case, or in how accents are written, have the same. That two other paths have the same one is unlikely and harmless: one would get a number
+/// behind its name that it does not need.
+fn keys(path: &[String]) -> impl Iterator<Item = u64> + '_ {
+    path.iter().scan(DefaultHasher::new(), |hasher, name| {
+        if name.is_ascii() {
+            hasher.write(name.to_ascii_lowercase().as_bytes());
+        } else {
+            // Accents joined first: where names are normalized, "e" and an accent are "é".
+            let joined = ComposingNormalizerBorrowed::new_nfc().normalize(name);
+            let folded = joined.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+            hasher.write(folded.collect::<String>().as_bytes());
         }
-        hasher.write_u32(u32::MAX);
-    }
-    hasher.finish()
+        hasher.write_u8(0xff);
+        Some(hasher.finish())
+    })
+}
+
+/// The last of [`keys`].
+fn key(path: &[String]) -> u64 {
+    keys(path).last().unwrap_or_default()
 }
 
 /// The safe form of a name, and the first reason why it is not the name itself.

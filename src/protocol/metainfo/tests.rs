@@ -363,6 +363,9 @@ fn files_of_one_name_are_made_distinct_whatever_their_case() {
         ["top/a.txt", "top/a (3).txt", "top/A (4).TXT", "top/a (2).txt"]
     );
     assert_eq!(paths(&[&[b"x", b"a"], &[b"X", b"A"]]), ["top/x/a", "top/X/A (2)"]);
+    let (joined, apart) = ("caf\u{e9}".as_bytes(), "CAFE\u{301}".as_bytes());
+    assert_eq!(paths(&[&[joined], &[apart]])[1], "top/CAFE\u{301} (2)");
+    assert_eq!(paths(&[&["ΟΔΟΣ".as_bytes()], &["οδος".as_bytes()]])[1], "top/οδος (2)");
     assert_eq!(paths(&[&[b"."], &[b"_"]]), ["top/_", "top/_ (2)"]);
     let long = "x".repeat(255);
     let twice = paths(&[&[long.as_bytes()], &[long.as_bytes()]]);

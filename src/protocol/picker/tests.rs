@@ -168,6 +168,7 @@ fn a_piece_of_which_nothing_is_asked_for_or_here_is_not_open() {
     p.left(A);
     assert_eq!(p.open_pieces(), 1);
     p.left(B);
+    assert!(!p.is_open(PieceIndex(0)) && !p.is_open(PieceIndex(1)));
     assert_eq!((p.open_pieces(), p.open_bytes()), (0, 0));
     assert_eq!(p.partition(), Partition { want: 2, ..Partition::default() });
 }
@@ -414,7 +415,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
     fn have_want_and_in_flight_partition_the_pieces_and_the_download_ends(events in proptest::collection::vec(happens(), 0..120)) {
         let picker = Picker::new(layout(PIECES, 4), &Bitfield::new(PIECES), std::iter::empty(), 3);

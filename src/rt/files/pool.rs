@@ -95,6 +95,11 @@ struct State {
     id: Option<Option<(u64, u64)>>,
 }
 
+enum Opened {
+    Before(Arc<File>),
+    Now(Arc<File>),
+}
+
 impl Slot {
     fn close(&self) {
         let closed = lock(&self.state).open.take();
@@ -111,18 +116,13 @@ impl Place {
         open: impl Fn(Access) -> Result<File, DiskFault>,
     ) -> Result<Arc<File>, DiskFault> {
         self.slot.used.store(self.pool.uses.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-        let file = match self.try_opened(access, &open) {
+        match self.try_opened(access, &open) {
             Err(DiskFault::TooManyOpenFiles) => {
                 self.pool.retreat(self.id);
                 self.try_opened(access, &open)
             }
             other => other,
-        };
-        let limit = self.pool.limit.load(Ordering::Relaxed);
-        if self.pool.open_files() > limit {
-            self.pool.trim(limit, self.id);
         }
-        file
     }
 
     fn try_opened(
@@ -130,11 +130,25 @@ impl Place {
         access: Access,
         open: impl Fn(Access) -> Result<File, DiskFault>,
     ) -> Result<Arc<File>, DiskFault> {
+        let file = match self.open_or_share(access, open)? {
+            Opened::Before(file) => return Ok(file),
+            Opened::Now(file) => file,
+        };
+        // Not under the lock of this file: closing the others takes theirs.
+        self.pool.trim(self.pool.limit.load(Ordering::Relaxed), self.id);
+        Ok(file)
+    }
+
+    fn open_or_share(
+        &self,
+        access: Access,
+        open: impl Fn(Access) -> Result<File, DiskFault>,
+    ) -> Result<Opened, DiskFault> {
         let mut state = lock(&self.slot.state);
         if let Some((file, held)) = &state.open
             && (held.writes() || !access.writes())
         {
-            return Ok(file.clone());
+            return Ok(Opened::Before(file.clone()));
         }
         // A file that was there before must not be made anew in silence: what was written to it would be missing.
         let known = state.id.is_some();
@@ -154,7 +168,7 @@ impl Place {
         *state =
             State { open: Some((file.clone(), if access.writes() { Access::Write } else { access })), id: Some(id) };
         lock(&self.pool.open).insert(self.id, self.slot.clone());
-        Ok(file)
+        Ok(Opened::Now(file))
     }
 
     /// Closes the file; the next use opens it again.

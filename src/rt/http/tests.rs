@@ -114,7 +114,8 @@ fn a_public_server_cannot_redirect_to_a_local_one_at_all() {
     let (address, count) = server(|_| with_header("X: y", b"done"));
     let url = Url::parse(&format!("http://{address}/announce")).unwrap();
     let deadline = clock::now() + limits().total;
-    let hop = Hop { limits: limits(), deadline, may_be_local: false, was_public: true };
+    let permit = block_on(Permits::shared().take());
+    let hop = Hop { limits: limits(), deadline, may_be_local: false, was_public: true, _permit: permit };
     assert_eq!(block_on(send(&url, hop)).unwrap_err(), HttpError::RedirectToLocal { host: "127.0.0.1".into() });
     assert_eq!(count.load(Ordering::SeqCst), 0);
 }
@@ -223,7 +224,8 @@ fn a_certificate_is_trusted_only_from_a_known_root_and_for_its_own_name() {
     let fetch = |roots: RootCerts, host: &str| {
         let url = Url::parse(&format!("https://{host}:{}/announce", address.port())).unwrap();
         let deadline = clock::now() + limits().total;
-        let hop = Hop { limits: limits(), deadline, may_be_local: true, was_public: false };
+        let permit = block_on(Permits::shared().take());
+        let hop = Hop { limits: limits(), deadline, may_be_local: true, was_public: false, _permit: permit };
         let client = surf::Client::with_http_client(UreqClient { roots });
         block_on(async { send_with(&client, &url, hop).await?.body_bytes().await.map_err(HttpError::from_surf) })
     };

@@ -13,13 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use flate2::read::MultiGzDecoder;
+use flate2::read::GzDecoder;
 use surf::http::{Request, Response, StatusCode};
 use surf::{Error, HttpClient};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
+use super::permits::Permit;
 use super::{HttpError, HttpLimits, is_local};
 use crate::rt::net::NetError;
 use crate::rt::{clock, spawn};
@@ -34,6 +35,8 @@ pub(super) struct Hop {
     pub(super) may_be_local: bool,
     /// A public server sent us here.
     pub(super) was_public: bool,
+    /// Goes where the work goes, onto the blocking thread.
+    pub(super) _permit: Permit,
 }
 
 /// Comes with each response as an extension: where it came from.
@@ -43,8 +46,10 @@ pub(super) struct Reached {
     pub(super) local: bool,
 }
 
-/// The header of an answer, in bytes.
+/// The longest header of an answer, in bytes.
 const HEADER_BYTES: usize = 16 << 10;
+/// Read at once; more than a header, or one that is too long would look like a connection that was closed.
+const INPUT_BYTES: usize = 64 << 10;
 
 /// The back-end. `default()` trusts the roots that Mozilla trusts.
 #[derive(Debug, Clone)]
@@ -97,7 +102,7 @@ fn exchange(request: &Request, hop: Hop, roots: RootCerts) -> Result<Response, H
         .user_agent(concat!("bt-erl/", env!("CARGO_PKG_VERSION")))
         .accept_encoding("gzip")
         .max_response_header_size(HEADER_BYTES)
-        .input_buffer_size(HEADER_BYTES)
+        .input_buffer_size(INPUT_BYTES)
         .max_idle_connections(0)
         .timeout_resolve(Some(hop.limits.connect))
         .timeout_connect(Some(hop.limits.connect))
@@ -137,13 +142,13 @@ impl BodyFault {
 }
 
 /// Holds at most `limit` bytes, whatever is sent and however it unpacks, and reads no more than that from the
-/// connection.
+/// connection. Of several gzip members only the first counts: many empty ones would be cheap to send and dear to unpack.
 fn read_body(body: impl Read, encoding: Option<&str>, limit: usize) -> Result<Vec<u8>, BodyFault> {
     let mut sent = body.take(limit as u64 + 1);
     let mut bytes = Vec::new();
     let read = match encoding.map(str::to_ascii_lowercase).as_deref() {
         None | Some("" | "identity") => sent.read_to_end(&mut bytes),
-        Some("gzip" | "x-gzip") => MultiGzDecoder::new(&mut sent).take(limit as u64 + 1).read_to_end(&mut bytes),
+        Some("gzip" | "x-gzip") => GzDecoder::new(&mut sent).take(limit as u64 + 1).read_to_end(&mut bytes),
         Some(other) => {
             let encoding = other.chars().take(40).collect();
             return Err(BodyFault::Named(HttpError::UnknownEncoding { encoding }));
@@ -188,6 +193,7 @@ fn name_fault(error: ureq::Error, host: &str, hop: &Hop) -> HttpError {
         Fault::Io(error) if is_unknown_name(&error) => HttpError::Net(NetError::UnknownName { host: host() }),
         Fault::Io(error) if error.kind() == io::ErrorKind::InvalidData => HttpError::Tls { reason: error.to_string() },
         Fault::Io(error) => HttpError::Net(error.into()),
+        Fault::Protocol(reason) => HttpError::NotHttp { reason: reason.to_string() },
         other => HttpError::NotHttp { reason: other.to_string() },
     }
 }

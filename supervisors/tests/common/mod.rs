@@ -1,26 +1,34 @@
 //! What the live tests share: well- and ill-behaved children, and waiting with a limit.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::expect_used, clippy::panic)]
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use supervisors::*;
 
 /// Longer than anything here takes; reached only by a failure.
-pub const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 /// Runs `test` here, within [`LONG`].
-pub fn wait<T>(test: impl Future<Output = T>) -> T {
+pub(crate) fn wait<T>(test: impl Future<Output = T>) -> T {
     let limited = async_std::future::timeout(LONG, test);
     async_std::task::block_on(limited).expect("the test took too long")
 }
 
 /// Polls `condition` until it holds: for what has no event.
-pub async fn until(condition: impl Fn() -> bool) {
+pub(crate) async fn until(condition: impl Fn() -> bool) {
     while !condition() {
         async_std::task::sleep(Duration::from_millis(1)).await;
     }
 }
 
-pub enum Ask {
+/// What the echo process can be asked.
+pub(crate) enum Ask {
     Who(Reply<(Pid, u64)>),
     Crash(Reply<()>),
     Fail(Reply<()>),
@@ -29,7 +37,7 @@ pub enum Ask {
 }
 
 /// Answers; ends in every way it is asked to.
-pub fn echo(id: &str, mailbox: &Mailbox<Ask>) -> ChildSpec {
+pub(crate) fn echo(id: &str, mailbox: &Mailbox<Ask>) -> ChildSpec {
     let mailbox = mailbox.clone();
     ChildSpec::worker(id, move |process| {
         let mailbox = mailbox.clone();
@@ -48,26 +56,116 @@ pub fn echo(id: &str, mailbox: &Mailbox<Ask>) -> ChildSpec {
     })
 }
 
-pub async fn who(addr: &Addr<Ask>) -> (Pid, u64) {
+pub(crate) async fn who(addr: &Addr<Ask>) -> (Pid, u64) {
     addr.call(LONG, Ask::Who).await.expect("an answer")
 }
 
 /// Panics at once, for ever.
-pub fn crasher(id: &str) -> ChildSpec {
+pub(crate) fn crasher(id: &str) -> ChildSpec {
     ChildSpec::worker(id, |_| async { panic!("at once") })
 }
 
 /// Waits for ever.
-pub fn sleeper(id: &str) -> ChildSpec {
+pub(crate) fn sleeper(id: &str) -> ChildSpec {
     ChildSpec::worker(id, |_| std::future::pending())
 }
 
-pub fn one_for_one(children: Vec<ChildSpec>) -> SupervisorSpec {
+/// At most 3 restarts in a minute.
+pub(crate) fn one_for_one(children: Vec<ChildSpec>) -> SupervisorSpec {
     let flags = Flags::one_for_one().intensity(3, Duration::from_secs(60));
     SupervisorSpec { flags, children }
 }
 
-pub fn rest_for_one(children: Vec<ChildSpec>) -> SupervisorSpec {
+/// At most 3 restarts in a minute.
+pub(crate) fn rest_for_one(children: Vec<ChildSpec>) -> SupervisorSpec {
     let flags = Flags::rest_for_one().intensity(3, Duration::from_secs(60));
     SupervisorSpec { flags, children }
+}
+
+/// A dynamic supervisor without children.
+pub(crate) fn empty(id: &str, at: &SupervisorRef) -> ChildSpec {
+    ChildSpec::supervisor_at(id, at.clone(), || SupervisorSpec {
+        flags: Flags::one_for_one().intensity(3, Duration::from_secs(60)).dynamic(),
+        children: Vec::new(),
+    })
+}
+
+/// What happened, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Diary(Arc<Mutex<Vec<String>>>);
+
+impl Diary {
+    pub(crate) fn write(&self, line: impl Into<String>) {
+        self.0.lock().expect("not poisoned").push(line.into());
+    }
+
+    /// What was written since the last call.
+    pub(crate) fn read(&self) -> String {
+        std::mem::take(&mut *self.0.lock().expect("not poisoned")).join(" ")
+    }
+
+    /// Lines not read yet.
+    pub(crate) fn lines(&self) -> usize {
+        self.0.lock().expect("not poisoned").len()
+    }
+
+    /// Writes `+id` when it is started and `-id` when its body is dropped.
+    pub(crate) fn child(&self, id: &str) -> ChildSpec {
+        let diary = self.clone();
+        let spec = ChildSpec::worker(id, move |process| {
+            let entry = Entry::new(&diary, &process);
+            async move {
+                let _entry = entry;
+                process.ready();
+                std::future::pending().await
+            }
+        });
+        spec.awaits_init()
+    }
+}
+
+struct Entry(Diary, String);
+
+impl Entry {
+    fn new(diary: &Diary, process: &Process) -> Self {
+        let name = process.path().rsplit('/').next().unwrap_or_default();
+        diary.write(format!("+{name}"));
+        Self(diary.clone(), name.to_string())
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.0.write(format!("-{}", self.1));
+    }
+}
+
+/// Counts the bodies that exist now.
+#[derive(Clone, Default)]
+pub(crate) struct Census(Arc<AtomicUsize>);
+
+pub(crate) struct Counted(Census);
+
+impl Census {
+    pub(crate) fn enter(&self) -> Counted {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Counted(self.clone())
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Everything on the way from `system`'s root to the node at `path`.
+pub(crate) fn pid_of(system: &System, path: &str) -> Pid {
+    let snapshot = system.snapshot();
+    let found = snapshot.find(path);
+    found.first().and_then(|node| node.pid).unwrap_or_else(|| panic!("no {path} in\n{snapshot}"))
 }

@@ -121,7 +121,7 @@ fn check(machine: &Machine) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_history_breaks_the_machine(flags in flags(), rules in rules(), steps in prop::collection::vec(steps(), 0..60)) {

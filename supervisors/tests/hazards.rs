@@ -1,0 +1,268 @@
+//! One test per hazard of bastion 0.4.5 that this crate must keep away: its contract with an upstream that no longer moves.
+
+mod common;
+use common::*;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use supervisors::*;
+
+/// A body that is counted while it exists, and waits.
+fn counted(id: &str, census: &Census) -> ChildSpec {
+    let census = census.clone();
+    ChildSpec::worker(id, move |_| {
+        let entered = census.enter();
+        async move {
+            let _entered = entered;
+            std::future::pending().await
+        }
+    })
+}
+
+fn often(flags: Flags, children: Vec<ChildSpec>) -> SupervisorSpec {
+    let flags = flags.intensity(10_000, Duration::from_secs(1));
+    SupervisorSpec { flags, children }
+}
+
+/// bastion: the siblings are not ended; a second copy of each is started beside the first, on the same mailbox.
+#[test]
+fn no_strategy_ever_runs_two_copies_of_a_sibling() {
+    for flags in [Flags::one_for_one(), Flags::one_for_all(), Flags::rest_for_one()] {
+        let census = Census::default();
+        let (addr, mailbox) = mailbox::<Ask>();
+        let children = census.clone();
+        let system = start(ChildSpec::supervisor("top", move || {
+            let (a, b) = (counted("a", &children), counted("b", &children));
+            let inner = children.clone();
+            let sub = ChildSpec::supervisor("sub", move || one_for_one(vec![counted("c", &inner)]));
+            often(flags, vec![a, echo("crashes", &mailbox), b, sub])
+        }));
+        wait(async {
+            for incarnation in 0..11 {
+                assert_eq!(who(&addr).await.1, incarnation);
+                assert!(census.count() <= 3);
+                assert_eq!(addr.call(LONG, Ask::Crash).await, Err(CallError::Down));
+            }
+            who(&addr).await;
+            until(|| census.count() == 3).await;
+            system.stop(LONG).await;
+            assert_eq!(census.count(), 0);
+        });
+    }
+}
+
+/// bastion: a back-off is awaited in the supervisor's loop, ten of them one after the other.
+#[test]
+fn a_back_off_holds_up_nobody_else() {
+    let (addr, mailbox) = mailbox::<Ask>();
+    let at = SupervisorRef::new();
+    let system = start(ChildSpec::supervisor_at("top", at.clone(), move || {
+        let long = Duration::from_secs(3600);
+        let backoff = Backoff { first: long, cap: long, jitter: 0.0, reset_after: long };
+        let fails = |n: u32| {
+            let id = format!("unreachable {n}");
+            let spec = ChildSpec::worker(id, |_| async { Err(ExitReason::environment("refused")) });
+            spec.backoff(backoff)
+        };
+        let mut children: Vec<_> = (0..10).map(fails).collect();
+        children.push(echo("worker", &mailbox));
+        often(Flags::one_for_one(), children)
+    }));
+    wait(async {
+        who(&addr).await;
+        let backs_off = |info: &&ChildInfo| matches!(info.status, Status::BackingOff { .. });
+        while at.which_children().await.iter().filter(backs_off).count() < 10 {}
+        let crashed = Instant::now();
+        assert_eq!(addr.call(LONG, Ask::Crash).await, Err(CallError::Down));
+        assert_eq!(who(&addr).await.1, 1);
+        assert!(crashed.elapsed() < Duration::from_secs(2), "{:?}", crashed.elapsed());
+        assert_eq!(system.stop(LONG).await, ExitReason::Shutdown);
+        assert!(crashed.elapsed() < Duration::from_secs(4), "a stop does not wait for them either");
+    });
+}
+
+/// bastion: every stored reference goes stale with a restart, and messages around a crash are lost silently.
+#[test]
+fn a_crash_loses_the_message_in_hand_and_no_other() {
+    const EVERY: u64 = 100;
+    let (addr, mailbox) = mailbox::<u64>();
+    let handled = Arc::new(AtomicU64::new(0));
+    let count = handled.clone();
+    let system = start(ChildSpec::supervisor("top", move || {
+        let (mailbox, count) = (mailbox.clone(), count.clone());
+        let spec = ChildSpec::worker("worker", move |_| {
+            let (mailbox, count) = (mailbox.clone(), count.clone());
+            async move {
+                loop {
+                    let n = mailbox.recv().await;
+                    assert!(n % EVERY != 0, "unlucky");
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        });
+        often(Flags::one_for_one(), vec![spec])
+    }));
+    for n in 1..=20_000 {
+        addr.cast(n).unwrap();
+    }
+    wait(async {
+        until(|| handled.load(Ordering::SeqCst) == 20_000 - 20_000 / EVERY).await;
+        system.stop(LONG).await;
+    });
+}
+
+/// bastion: a child that was killed is not restarted.
+#[test]
+fn a_killed_child_is_restarted() {
+    let (addr, mailbox) = mailbox::<Ask>();
+    let system = start(ChildSpec::supervisor("top", move || one_for_one(vec![echo("worker", &mailbox)])));
+    wait(async {
+        let (pid, _) = who(&addr).await;
+        kill(pid);
+        until(|| system.snapshot().restarts() == 1).await;
+        assert_eq!(who(&addr).await.1, 1);
+        system.stop(LONG).await;
+    });
+}
+
+/// bastion: a panic in the synchronous part of a start function silently ends the group for ever.
+#[test]
+fn a_start_function_that_panics_once_is_tried_again() {
+    let (addr, mailbox) = mailbox::<Ask>();
+    let system = start(ChildSpec::supervisor("top", move || {
+        let mailbox = mailbox.clone();
+        one_for_one(vec![ChildSpec::worker("worker", move |process| {
+            assert!(process.incarnation() > 0, "not the first time");
+            let mailbox = mailbox.clone();
+            async move {
+                let Ask::Who(reply) = mailbox.recv().await else { return Ok(()) };
+                reply.send((process.pid(), process.incarnation()));
+                std::future::pending().await
+            }
+        })])
+    }));
+    wait(async {
+        assert_eq!(who(&addr).await.1, 1);
+        system.stop(LONG).await;
+    });
+}
+
+/// bastion: a mailbox is drained before the body is polled, so a flood starves body and timers.
+#[test]
+fn a_flood_of_messages_does_not_starve_the_timers_of_the_process() {
+    let (addr, mailbox) = mailbox::<u64>();
+    let (tick, ticks) = supervisors::mailbox::<()>();
+    let system = start(ChildSpec::worker("flooded", move |_| {
+        let (mailbox, tick) = (mailbox.clone(), tick.clone());
+        async move {
+            loop {
+                let message = Box::pin(mailbox.recv());
+                let timer = Box::pin(async_std::task::sleep(Duration::from_millis(1)));
+                if let futures::future::Either::Right(_) = futures::future::select(message, timer).await {
+                    tick.cast(()).ok();
+                }
+            }
+        }
+    }));
+    let flood = std::thread::spawn(move || {
+        // It is closed when the process has been seen to live and is gone.
+        (0..200_000).all(|n| addr.cast(n).is_ok())
+    });
+    wait(async {
+        ticks.recv().await;
+        system.stop(LONG).await;
+    });
+    flood.join().unwrap();
+}
+
+/// bastion: four processes that block on two cores stop the world.
+#[test]
+fn processes_that_block_hold_up_nobody() {
+    let (addr, mailbox) = mailbox::<Ask>();
+    let (release, held) = flume::unbounded::<()>();
+    let system = start(ChildSpec::supervisor("top", move || {
+        let blocks = |n: u32| {
+            let held = held.clone();
+            ChildSpec::blocking(format!("blocks {n}"), move |_| {
+                held.recv().ok();
+                Ok(())
+            })
+        };
+        let mut children: Vec<_> = (0..64).map(blocks).collect();
+        children.push(echo("worker", &mailbox));
+        one_for_one(children)
+    }));
+    wait(async {
+        let asked = Instant::now();
+        who(&addr).await;
+        assert!(asked.elapsed() < Duration::from_secs(5));
+        let stopped = system.stop(LONG);
+        drop(release);
+        stopped.await;
+    });
+}
+
+/// bastion: the panic's payload is thrown away, and panics are printed by whoever set a hook.
+#[test]
+fn the_text_of_a_panic_that_is_raised_again_is_kept() {
+    let spec = ChildSpec::worker("again", |_| async {
+        let text = String::from("original");
+        let caught = std::panic::catch_unwind(|| assert!(text.is_empty(), "{text}"));
+        if let Err(payload) = caught {
+            std::panic::resume_unwind(payload);
+        }
+        Ok(())
+    });
+    let reason = wait(start(spec).wait());
+    assert!(reason.to_string().ends_with("original"), "{reason}");
+}
+
+/// bastion: the stop is broadcast to all at once and awaited in start order; nobody has time to say goodbye.
+#[test]
+fn a_process_that_traps_exits_has_time_to_say_goodbye() {
+    let diary = Diary::default();
+    let inner = diary.clone();
+    let system = start(ChildSpec::supervisor("top", move || {
+        let polite = |id: &'static str| {
+            let diary = inner.clone();
+            let spec = ChildSpec::worker(id, move |process| {
+                let diary = diary.clone();
+                diary.write(format!("+{id}"));
+                async move {
+                    process.shutdown_requested().await;
+                    async_std::task::sleep(Duration::from_millis(10)).await;
+                    diary.write(format!("-{id}"));
+                    Ok(())
+                }
+            });
+            spec.trap_exit()
+        };
+        one_for_one(vec![polite("a"), polite("b"), polite("c")])
+    }));
+    wait(async {
+        until(|| diary.lines() == 3).await;
+        diary.read();
+        assert_eq!(system.stop(LONG).await, ExitReason::Shutdown);
+        assert_eq!(diary.read(), "-c -b -a");
+    });
+}
+
+/// bastion: a top-level supervisor that is stopped comes back empty, and the system cannot be started twice.
+#[test]
+fn roots_come_and_go_beside_each_other() {
+    let (addr, mailbox) = mailbox::<Ask>();
+    let stays = start(echo("stays", &mailbox));
+    for _ in 0..20 {
+        let goes = start(ChildSpec::supervisor("goes", || one_for_one(vec![sleeper("a")])));
+        assert_eq!(wait(goes.stop(LONG)), ExitReason::Shutdown);
+        assert!(snapshot(goes.root()).is_none());
+    }
+    wait(async {
+        assert_eq!(who(&addr).await.0, stays.root());
+        stays.stop(LONG).await;
+    });
+}
