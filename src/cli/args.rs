@@ -239,9 +239,9 @@ impl FromStr for PeerAddress {
     }
 }
 
-/// `--size` of the demo: below 256 KiB there is no half way to crash at, above 16 GiB it is no demo.
+/// `--size` of the demo: less than 8 MiB is over before anybody could crash half way, more than 16 GiB is no demo.
 fn demo_size(text: &str) -> Result<ByteSize, String> {
-    const LEAST: ByteSize = ByteSize(256 << 10);
+    const LEAST: ByteSize = ByteSize(8 << 20);
     const MOST: ByteSize = ByteSize(16 << 30);
     let size: ByteSize = text.parse().map_err(|error| format!("{error}"))?;
     if size < LEAST || size > MOST {

@@ -13,6 +13,7 @@ mod view;
 use std::process::exit;
 use std::time::Duration;
 
+use bt_erl::rt::files::DiskError;
 use bt_erl::rt::scratch::Scratch;
 use bt_erl::rt::signals::Signals;
 use bt_erl::rt::{clock, spawn};
@@ -24,7 +25,7 @@ use self::story::Story;
 use self::swarm::Swarm;
 use super::args::DemoArgs;
 use super::duration::short;
-use super::exit::Ending;
+use super::exit::{Ending, asked_again};
 use super::fault::Fault;
 use super::progress::{Display, count};
 use super::run::Summary;
@@ -86,22 +87,29 @@ async fn demo(args: &DemoArgs, screen: &Screen) -> Result<Ending, Fault> {
     }
 }
 
-/// Stops the tree and removes the folder. One more signal ends the program on the spot.
+/// Stops the tree and removes the folder. Who asks for the end once more does not wait for the tree, but the folder is
+/// removed all the same.
 async fn clear(stage: Stage, mut signals: Signals) -> Result<(), Fault> {
-    let clearing = async {
-        if let Some(swarm) = stage.swarm {
-            swarm.stop().await;
-        }
-        match stage.scratch {
-            Some(scratch) => spawn::blocking(move || scratch.remove()).await.map_err(Fault::from),
-            None => Ok(()),
+    let hurry = {
+        let stop = async {
+            if let Some(swarm) = stage.swarm {
+                swarm.stop().await;
+            }
+        };
+        let (stop, again) = (stop.fuse(), asked_again(&mut signals).fuse());
+        pin_mut!(stop, again);
+        select_biased! {
+            () = stop => None,
+            signal = again => Some(signal),
         }
     };
-    let (clearing, signal) = (clearing.fuse(), signals.next().fuse());
-    pin_mut!(clearing, signal);
-    select_biased! {
-        cleared = clearing => cleared,
-        signal = signal => exit(i32::from(signal.exit_code())),
+    let removed = match stage.scratch {
+        Some(scratch) => spawn::blocking(move || scratch.remove()).await,
+        None => Ok(()),
+    };
+    match hurry {
+        Some(signal) => exit(i32::from(signal.exit_code())),
+        None => removed.map_err(Fault::from),
     }
 }
 
@@ -113,7 +121,7 @@ async fn play(args: &DemoArgs, screen: &Screen, stage: &mut Stage, story: Story)
         paint.bold("bt-erl demo")
     ));
     story.line("");
-    let scratch = stage.scratch.insert(Scratch::new("bt-erl-demo-")?);
+    let scratch = stage.scratch.insert(Scratch::new("bt-erl-demo-").map_err(no_scratch)?);
     let folder = scratch.path().to_owned();
     let tracker = swarm::tracker()?;
     let pieces = size.0.div_ceil(content::piece_bytes(size.0));
@@ -148,6 +156,11 @@ async fn play(args: &DemoArgs, screen: &Screen, stage: &mut Stage, story: Story)
     story.line(&format!("next: {}", paint.bold("bt-erl run FILE.torrent")));
     story.line(&format!("      {}  how the tree works, and why", paint.bold("docs/supervision.md")));
     Ok(())
+}
+
+fn no_scratch(error: DiskError) -> Fault {
+    let reason = format!("{error}; TMPDIR says in which folder the demo makes its own");
+    Fault::Demo { reason }
 }
 
 /// Until the seed has found its content whole and the tracker knows it.

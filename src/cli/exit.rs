@@ -4,8 +4,10 @@
 //! the second Ctrl-C (`run.rs`, `demo.rs`), which cannot wait for an orderly end.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use bt_erl::rt::signals::Signal;
+use bt_erl::rt::clock;
+use bt_erl::rt::signals::{Signal, Signals};
 
 /// The closed list of exit codes. `docs/cli.md` prints the same table; a test compares the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,19 @@ impl Ending {
     /// 0 to 255, as in `$?`.
     pub(crate) fn code(self) -> u8 {
         self as u8
+    }
+}
+
+/// Waits until somebody who has asked for the end already asks once more. What comes close behind the first signal is
+/// its echo and not impatience: wrappers (`timeout`, for one) send it to the process and to its group.
+pub(crate) async fn asked_again(signals: &mut Signals) -> Signal {
+    const ECHO: Duration = Duration::from_millis(250);
+    let begin = clock::now();
+    loop {
+        let signal = signals.next().await;
+        if begin.elapsed() > ECHO {
+            return signal;
+        }
     }
 }
 

@@ -11,8 +11,11 @@ use super::args::InfoArgs;
 use super::exit::Ending;
 use super::progress::count;
 use super::size::{ByteSize, grouped};
-use super::terminal::{Paint, Screen, Talk, clean};
+use super::terminal::{Paint, Screen, Talk, clean, shorten};
 use super::torrent_file;
+
+/// A mended name may be 255 characters long, twice; people see its beginning, programs all of it.
+const MENDED_COLUMNS: usize = 200;
 
 /// `--json`, exactly as documented in `docs/cli.md`.
 #[derive(Debug, Serialize)]
@@ -83,8 +86,17 @@ fn info(metainfo: &Metainfo) -> Info<'_> {
         private: metainfo.private,
         files: metainfo.files.iter().filter(|file| !file.pad).map(file).collect(),
         trackers: &metainfo.trackers,
-        mended: metainfo.mended.iter().map(ToString::to_string).collect(),
+        mended: mended(metainfo),
     }
+}
+
+/// A sentence each; the last one counts those that are not listed.
+fn mended(metainfo: &Metainfo) -> Vec<String> {
+    let unlisted = match metainfo.mended_unlisted {
+        0 => None,
+        more => Some(format!("{} more", grouped(more as u64))),
+    };
+    metainfo.mended.iter().map(ToString::to_string).chain(unlisted).collect()
 }
 
 /// For people: a line per fact, then the trackers and the files.
@@ -117,7 +129,7 @@ fn table(metainfo: &Metainfo, paint: Paint) -> String {
         }
     }
     for mended in &info.mended {
-        row("Mended", &paint.yellow(clean(mended)));
+        row("Mended", &paint.yellow(shorten(&clean(mended), MENDED_COLUMNS)));
     }
     row("Files", &files_row(metainfo, &info));
     let widest = info.files.iter().map(|file| ByteSize(file.length).to_string().len()).max();

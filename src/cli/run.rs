@@ -24,7 +24,7 @@ use futures::{FutureExt, pin_mut, select_biased};
 pub(crate) use self::ended::Summary;
 pub(crate) use self::stall::StallWatch;
 use super::args::{PeerAddress, RunArgs};
-use super::exit::Ending;
+use super::exit::{Ending, asked_again};
 use super::fault::Fault;
 use super::json::{JsonLines, Line};
 use super::progress::{self, Display};
@@ -359,7 +359,7 @@ impl Download<'_> {
 async fn stop(session: &Session, signals: Option<Signals>) {
     let impatient = async {
         match signals {
-            Some(mut signals) => signals.next().await,
+            Some(mut signals) => asked_again(&mut signals).await,
             None => std::future::pending().await,
         }
     };

@@ -42,6 +42,11 @@ fn grant(picker: &mut Picker, key: PeerKey, blocks: u32) -> Grant {
     picker.grant(key, blocks, T0, |_| true)
 }
 
+/// The same after a second without an answer: time for the endgame, not yet for help before it.
+fn late(picker: &mut Picker, key: PeerKey, blocks: u32) -> Grant {
+    picker.grant(key, blocks, Duration::from_secs(1), |_| true)
+}
+
 fn granted(piece: u32, first: u32, blocks: u32) -> Grant {
     Grant::Run(run(piece, first, blocks))
 }
@@ -212,15 +217,24 @@ fn a_download_goes_on_with_the_blocks_that_are_here() {
 fn in_the_endgame_the_second_peer_begins_at_the_far_end() {
     let mut p = swarm(".", &[(A, "x"), (B, "x"), (C, "x")]);
     assert_eq!(grant(&mut p, A, 4), granted(0, 0, 4));
-    assert_eq!(grant(&mut p, A, 4), Grant::Later, "never the same peer twice");
-    assert_eq!(grant(&mut p, B, 4), granted(0, 2, 2));
-    assert_eq!(grant(&mut p, B, 4), granted(0, 1, 1));
-    assert_eq!(grant(&mut p, C, 4), granted(0, 0, 1));
-    assert_eq!([A, B, C].map(|key| grant(&mut p, key, 4)), [Grant::Later; 3], "two peers a block at most");
+    assert_eq!(late(&mut p, A, 4), Grant::Later, "never the same peer twice");
+    assert_eq!(late(&mut p, B, 4), granted(0, 2, 2));
+    assert_eq!(late(&mut p, B, 4), granted(0, 1, 1));
+    assert_eq!(late(&mut p, C, 4), granted(0, 0, 1));
+    assert_eq!([A, B, C].map(|key| late(&mut p, key, 4)), [Grant::Later; 3], "two peers a block at most");
     assert_eq!(p.in_flight(), 4, "each block counts once");
     p.left(A);
     assert_eq!(p.in_flight(), 4, "the others were asked too");
-    assert_eq!(grant(&mut p, C, 4), granted(0, 2, 2), "with one peer left a block may be asked of another");
+    let again = p.grant(C, 4, Duration::from_secs(2), |_| true);
+    assert_eq!(again, granted(0, 2, 2), "with one peer left a block may be asked of another");
+}
+
+#[test]
+fn in_the_endgame_too_what_was_asked_for_just_now_is_not_fetched_twice() {
+    let mut p = swarm(".", &[(A, "x"), (B, "x")]);
+    grant(&mut p, A, 4);
+    let later = |p: &mut Picker, ms| p.grant(B, 4, Duration::from_millis(ms), |_| true);
+    assert_eq!([249, 250].map(|ms| later(&mut p, ms)), [Grant::Later, granted(0, 2, 2)]);
 }
 
 #[test]
@@ -228,7 +242,7 @@ fn the_last_block_held_by_a_silent_peer_does_not_stop_the_download() {
     let mut p = swarm("xxx.", &[(A, "xxxx"), (B, "xxxx")]);
     let Grant::Run(last) = grant(&mut p, A, 4) else { panic!("nothing granted") };
     p.received(A, run(3, 0, 3));
-    assert_eq!(grant(&mut p, B, 4), granted(3, 3, 1));
+    assert_eq!(late(&mut p, B, 4), granted(3, 3, 1));
     assert_eq!(p.received(B, run(3, 3, 1)), 1);
     p.finished(last.piece);
     assert_eq!(p.partition(), Partition { have: 4, ..Partition::default() });
