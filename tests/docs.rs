@@ -1,8 +1,19 @@
 //! The pages that describe the program are compared with the program.
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
+
+use bt_erl::rt::spawn::block_on;
+use bt_erl::{BindTo, Config, Metainfo, Session, TorrentOptions};
+use supervisors::{Kind, Node};
+use support::content::Content;
+use support::peer::Seed;
 
 /// Message names by process, from the `enum Msg` of every process file.
 fn declared_messages() -> BTreeMap<String, BTreeSet<String>> {
@@ -46,4 +57,76 @@ fn the_page_on_messages_names_every_message_and_no_other() {
     let (declared, described) = (declared_messages(), described_messages());
     assert!(declared.len() >= 6, "found only {:?}", declared.keys());
     assert_eq!(described, declared);
+}
+
+/// A line of the tree: depth, name, strategy and budget of a supervisor, whether it has a thread of its own.
+type Line = (usize, String, String, bool);
+
+/// The drawing in docs/supervision.md.
+fn drawn_tree() -> Vec<Line> {
+    let page = fs::read_to_string(root().join("docs/supervision.md")).expect("docs/supervision.md");
+    let drawing = page.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a drawing");
+    let line = |line: &str| {
+        let start = line.find(|c: char| c.is_ascii_alphabetic()).expect("a name");
+        let depth = line[..start].chars().count() / 4;
+        let columns: Vec<&str> = line[start..].split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
+        let is_sup = columns[0].contains("_sup");
+        let shape = if is_sup { format!("{} {}", columns[1].replace("dynamic", "one_for_one"), columns[2]) } else { String::new() };
+        (depth, columns[0].to_owned(), shape, line.contains("a thread of its own"))
+    };
+    drawing.lines().map(line).collect()
+}
+
+/// The tree of a running session, each kind of child once.
+fn running_tree(node: &Node, depth: usize, lines: &mut Vec<Line>) {
+    let strategy = node.strategy.map_or(String::new(), |strategy| strategy.to_string());
+    let budget = node.budget.map_or(String::new(), |(_, most, period)| format!(" {most} in {} s", period.as_secs()));
+    let line = (depth, general_name(node), strategy + &budget, node.kind == Kind::Blocking);
+    if !lines.contains(&line) {
+        lines.push(line);
+    }
+    for child in &node.children {
+        running_tree(child, depth + 1, lines);
+    }
+}
+
+/// `peer *` for `peer 1.2.3.4:5`, `file_worker n` for `file_worker 2`.
+fn general_name(node: &Node) -> String {
+    let mut words: Vec<&str> = node.name.split(' ').collect();
+    if let Some(second) = words.get_mut(1) {
+        *second = if second.len() < 3 { "n" } else { "*" };
+    }
+    words.join(" ")
+}
+
+#[test]
+fn the_drawn_tree_is_the_running_tree() {
+    let content = Content::single("tree.bin", 1 << 20, 3);
+    let torrent = support::torrent::Torrent::of(&content, 1 << 16, Some("http://127.0.0.1:1/announce"));
+    let seed = Seed::start(&torrent, &content, |wire| wire.greet().and_then(|()| wire.stay_silent()));
+    let config = Config { bind: BindTo::Loopback, ports: Some(0..=0), ..Config::default() };
+    let session = block_on(Session::start(config)).expect("a session");
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = TorrentOptions { peers: vec![seed.addr], ..TorrentOptions::new(folder.path()) };
+    block_on(session.add(Metainfo::parse(&torrent.bytes).expect("honest"), options)).expect("added");
+    let port = session.local_port().expect("it listens");
+    let limit = Duration::from_secs(20);
+    support::until("the torrent to be up", limit, || {
+        let tree = session.snapshot()?;
+        tree.nodes().any(|node| node.role == "peer").then_some(())
+    });
+    // Somebody calls us, so that both kinds of peers are there.
+    let mut caller = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+    let hello = [b"\x13BitTorrent protocol".as_slice(), &[0; 8], &torrent.info_hash, b"-TS0001-abcdefghijkl"].concat();
+    caller.write_all(&hello).expect("said hello");
+    let drawn = drawn_tree();
+    let ran = support::until("the drawn tree", limit, || {
+        let tree = session.snapshot()?;
+        let mut lines = Vec::new();
+        running_tree(&tree.root, 0, &mut lines);
+        // A difference that stays is shown by the assertion below.
+        (lines.len() >= drawn.len()).then_some(lines)
+    });
+    assert_eq!(ran, drawn);
+    block_on(session.stop());
 }

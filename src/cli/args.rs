@@ -230,10 +230,7 @@ impl FromStr for PeerAddress {
         }
         match port.parse::<u16>() {
             _ if port.is_empty() => Err(PeerAddressError::NoPort),
-            Ok(port @ 1..) => Ok(PeerAddress {
-                host: host.to_owned(),
-                port,
-            }),
+            Ok(port @ 1..) => Ok(PeerAddress { host: host.to_owned(), port }),
             _ => Err(PeerAddressError::BadPort(port.to_owned())),
         }
     }
@@ -283,10 +280,8 @@ mod tests {
 
     #[test]
     fn run_takes_every_flag_of_the_contract() {
-        let args = run(
-            "bt-erl run x.torrent -d out -a 10.0.0.7:6881 --peer [::1]:7000 -p 0 --no-tracker --json -vv \
-             --log-file l --exit-when-stalled 30 --seed",
-        );
+        let args = run("bt-erl run x.torrent -d out -a 10.0.0.7:6881 --peer [::1]:7000 -p 0 --no-tracker --json -vv \
+             --log-file l --exit-when-stalled 30 --seed");
         assert_eq!(args.dir, PathBuf::from("out"));
         assert_eq!(args.peers.len(), 2);
         assert_eq!(args.port, Some(0));

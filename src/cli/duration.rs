@@ -36,9 +36,7 @@ impl std::error::Error for DurationError {}
 pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
     const LONGEST_SECS: u64 = 10 * 365 * 86_400;
     let text = text.trim();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
         return Err(DurationError::NotANumber);
@@ -98,9 +96,6 @@ mod tests {
     fn spans_are_printed_with_two_units_at_most() {
         let printed = [0, 4, 420, 9_100, 42_000, 192_000, 7_500_000, 1_047_600_000]
             .map(|millis| short(Duration::from_millis(millis)));
-        assert_eq!(
-            printed,
-            ["0.0 ms", "4 ms", "0.42 s", "9.1 s", "42 s", "3 min 12 s", "2 h 5 min", "12 d 3 h"]
-        );
+        assert_eq!(printed, ["0.0 ms", "4 ms", "0.42 s", "9.1 s", "42 s", "3 min 12 s", "2 h 5 min", "12 d 3 h"]);
     }
 }

@@ -89,10 +89,7 @@ mod tests {
             .take_while(|line| !line.starts_with("## "))
             .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
             .collect();
-        let real: Vec<String> = Ending::ALL
-            .iter()
-            .map(|ending| ending.code().to_string())
-            .collect();
+        let real: Vec<String> = Ending::ALL.iter().map(|ending| ending.code().to_string()).collect();
         assert_eq!(documented, real);
     }
 }

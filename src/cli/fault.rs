@@ -7,8 +7,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bt_erl::{MetainfoError, SessionError};
 use bt_erl::rt::files::DiskError;
+use bt_erl::{MetainfoError, SessionError};
 
 use super::duration;
 use super::exit::Ending;
@@ -94,11 +94,12 @@ impl fmt::Display for Fault {
                 write!(f, "nothing arrived for {}: ", duration::short(*limit))?;
                 match (peers_connected, peers_known) {
                     (0, 0) => write!(f, "no peer is known; name one with -a, or try again later"),
-                    (0, 1) => write!(f, "the only known peer cannot be reached; name another with -a, or try again later"),
-                    (0, known) => write!(
-                        f,
-                        "none of {known} known peers can be reached; name others with -a, or try again later"
-                    ),
+                    (0, 1) => {
+                        write!(f, "the only known peer cannot be reached; name another with -a, or try again later")
+                    }
+                    (0, known) => {
+                        write!(f, "none of {known} known peers can be reached; name others with -a, or try again later")
+                    }
                     (1, _) => write!(f, "the connected peer sends nothing that is missing here; try again later"),
                     (connected, _) => write!(
                         f,
@@ -106,11 +107,9 @@ impl fmt::Display for Fault {
                     ),
                 }
             }
-            Fault::DiskRefuses { limit, reason } => write!(
-                f,
-                "nothing could be written for {}: {reason}",
-                duration::short(*limit)
-            ),
+            Fault::DiskRefuses { limit, reason } => {
+                write!(f, "nothing could be written for {}: {reason}", duration::short(*limit))
+            }
         }
     }
 }

@@ -73,10 +73,7 @@ pub(crate) fn run(args: &InfoArgs) -> Ending {
 }
 
 fn info(metainfo: &Metainfo) -> Info<'_> {
-    let file = |file: &File| InfoFile {
-        path: file.path.join("/"),
-        length: file.length,
-    };
+    let file = |file: &File| InfoFile { path: file.path.join("/"), length: file.length };
     Info {
         name: &metainfo.name,
         info_hash: metainfo.info_hash.to_string(),
@@ -143,18 +140,10 @@ fn table(metainfo: &Metainfo, paint: Paint) -> String {
 fn files_row(metainfo: &Metainfo, info: &Info<'_>) -> String {
     let pads: u64 = metainfo.files.iter().filter(|file| file.pad).map(|file| file.length).sum();
     let files = count(info.files.len() as u64, "file");
-    if pads == 0 {
-        files
-    } else {
-        format!("{files}, and {} of padding that is never written", ByteSize(pads))
-    }
+    if pads == 0 { files } else { format!("{files}, and {} of padding that is never written", ByteSize(pads)) }
 }
 
 /// `300 MiB (314,572,800 bytes)`, or just the bytes when they are few.
 fn exact(bytes: u64) -> String {
-    if bytes < 1024 {
-        count(bytes, "byte")
-    } else {
-        format!("{} ({})", ByteSize(bytes), count(bytes, "byte"))
-    }
+    if bytes < 1024 { count(bytes, "byte") } else { format!("{} ({})", ByteSize(bytes), count(bytes, "byte")) }
 }

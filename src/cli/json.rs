@@ -169,10 +169,7 @@ enum ReaderState {
 
 impl<W: Write> JsonLines<W> {
     pub(crate) fn new(out: W) -> Self {
-        JsonLines {
-            out,
-            state: ReaderState::Reading,
-        }
+        JsonLines { out, state: ReaderState::Reading }
     }
 
     /// Writes and flushes one line. An interrupted write is tried again; any other failure ends the output

@@ -51,17 +51,14 @@ fn set(args: &LogArgs, screen: &Screen, sasl: LevelFilter) -> Result<(), Logging
     let level = stderr_level(args.verbose, screen.talk());
     let to_screen = screen.clone();
     let mut log = fern::Dispatch::new().chain(
-        others_quiet(fern::Dispatch::new().level(level), level)
-            .level_for("sasl", level.min(sasl))
-            .chain(fern::Output::call(move |record| {
+        others_quiet(fern::Dispatch::new().level(level), level).level_for("sasl", level.min(sasl)).chain(
+            fern::Output::call(move |record| {
                 to_screen.print(&screen_line(record, level, to_screen.paint()));
-            })),
+            }),
+        ),
     );
     if let Some(path) = &args.log_file {
-        let file = fern::log_file(path).map_err(|reason| LoggingError::LogFile {
-            path: path.clone(),
-            reason,
-        })?;
+        let file = fern::log_file(path).map_err(|reason| LoggingError::LogFile { path: path.clone(), reason })?;
         let level = level.max(LevelFilter::Debug);
         log = log.chain(
             others_quiet(fern::Dispatch::new().level(level), level)
@@ -93,12 +90,9 @@ fn stderr_level(verbose: u8, talk: Talk) -> LevelFilter {
 /// The crates below us speak only when something is wrong: bastion prints whole messages at debug level, and
 /// nobody who debugs a download asked for the handshakes of TLS.
 fn others_quiet(log: fern::Dispatch, level: LevelFilter) -> fern::Dispatch {
-    const OTHERS: [&str; 9] = [
-        "bastion", "lightproc", "async_io", "polling", "ureq", "ureq_proto", "rustls", "surf", "async_std",
-    ];
-    OTHERS
-        .into_iter()
-        .fold(log, |log, target| log.level_for(target, level.min(LevelFilter::Warn)))
+    const OTHERS: [&str; 9] =
+        ["bastion", "lightproc", "async_io", "polling", "ureq", "ureq_proto", "rustls", "surf", "async_std"];
+    OTHERS.into_iter().fold(log, |log, target| log.level_for(target, level.min(LevelFilter::Warn)))
 }
 
 /// `warning: tracker http://… is down`; from `-v` on with the place that says it.
@@ -142,8 +136,7 @@ impl fmt::Display for Utc {
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
@@ -185,10 +178,7 @@ mod tests {
     #[test]
     fn a_line_of_the_log_cannot_steer_the_terminal() {
         let line = screen_line(
-            &Record::builder()
-                .level(Level::Warn)
-                .args(format_args!("tracker says \u{1b}[2J"))
-                .build(),
+            &Record::builder().level(Level::Warn).args(format_args!("tracker says \u{1b}[2J")).build(),
             LevelFilter::Warn,
             Paint::Plain,
         );

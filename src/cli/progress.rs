@@ -35,18 +35,12 @@ impl Display {
             (Talk::All, true) => {
                 let bar = screen.add_bar(ProgressBar::new(1));
                 bar.set_style(bar_style(screen.paint()));
-                Shape::Bar {
-                    bar,
-                    name: clean(name).into_owned(),
-                }
+                Shape::Bar { bar, name: clean(name).into_owned() }
             }
             (Talk::All, false) => Shape::Lines { next: Duration::ZERO },
             _ => Shape::Nothing,
         };
-        Display {
-            screen: screen.clone(),
-            shape,
-        }
+        Display { screen: screen.clone(), shape }
     }
 
     /// For work that is counted in bytes and nothing else.
@@ -171,11 +165,9 @@ fn facts(progress: &Progress, width: usize) -> String {
             (1, format!("{finished}/{pieces} pieces right")),
             (2, format!("{} of {}", ByteSize(progress.bytes_checked), ByteSize(progress.bytes_total))),
         ],
-        State::Failed { message } => vec![
-            (0, format!("failed: {}", clean(message))),
-            (1, format!("{finished}/{pieces} pieces")),
-            (2, peers),
-        ],
+        State::Failed { message } => {
+            vec![(0, format!("failed: {}", clean(message))), (1, format!("{finished}/{pieces} pieces")), (2, peers)]
+        }
         State::Complete => vec![
             (0, "complete, serving".to_owned()),
             (1, format!("{} uploaded", ByteSize(progress.uploaded))),
@@ -203,11 +195,7 @@ fn facts(progress: &Progress, width: usize) -> String {
         }
     };
     loop {
-        let line = facts
-            .iter()
-            .map(|(_, text)| text.as_str())
-            .collect::<Vec<_>>()
-            .join(" · ");
+        let line = facts.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(" · ");
         if columns(&line) <= width || facts.len() == 1 {
             return terminal::shorten(&line, width).into_owned();
         }
@@ -246,10 +234,7 @@ mod tests {
 
     #[test]
     fn eighty_columns_have_what_matters_and_140_have_all() {
-        assert_eq!(
-            facts(&downloading(), 78),
-            "1,234/2,048 pieces · 412 MiB/s · 2.0 s left · 4/12 peers · 1 restart"
-        );
+        assert_eq!(facts(&downloading(), 78), "1,234/2,048 pieces · 412 MiB/s · 2.0 s left · 4/12 peers · 1 restart");
         assert_eq!(
             facts(&downloading(), 138),
             "1,234/2,048 pieces · 1.2 GiB of 2 GiB · 412 MiB/s · 2.0 s left · 4/12 peers · 1 restart · \
@@ -274,42 +259,24 @@ mod tests {
 
     #[test]
     fn a_download_that_stands_still_promises_nothing() {
-        let still = Progress {
-            rate: 0,
-            peers_connected: 0,
-            ..downloading()
-        };
+        let still = Progress { rate: 0, peers_connected: 0, ..downloading() };
         assert_eq!(eta(&still), None);
-        assert_eq!(
-            facts(&still, 78),
-            "1,234/2,048 pieces · waiting for peers · 0/12 peers · 1 restart"
-        );
+        assert_eq!(facts(&still, 78), "1,234/2,048 pieces · waiting for peers · 0/12 peers · 1 restart");
         let trickle = Progress { rate: 1, ..still };
         assert_eq!(eta(&trickle), None, "more than a hundred days is no estimate");
     }
 
     #[test]
     fn a_hundred_percent_is_everything() {
-        let nearly = Progress {
-            bytes_finished: (2 << 30) - 1,
-            ..downloading()
-        };
+        let nearly = Progress { bytes_finished: (2 << 30) - 1, ..downloading() };
         assert_eq!(percent(&nearly), 99);
-        let all = Progress {
-            bytes_finished: 2 << 30,
-            ..downloading()
-        };
+        let all = Progress { bytes_finished: 2 << 30, ..downloading() };
         assert_eq!(percent(&all), 100);
     }
 
     #[test]
     fn a_reason_from_outside_cannot_steer_the_terminal() {
-        let failed = Progress {
-            state: State::Failed {
-                message: "disk \u{1b}[2J gone".into(),
-            },
-            ..downloading()
-        };
+        let failed = Progress { state: State::Failed { message: "disk \u{1b}[2J gone".into() }, ..downloading() };
         assert!(!facts(&failed, 78).contains('\u{1b}'));
     }
 }

@@ -68,11 +68,7 @@ pub(crate) fn run(args: &RunArgs) -> Ending {
     })
 }
 
-async fn download(
-    args: &RunArgs,
-    screen: &Screen,
-    lines: &mut Option<JsonLines<Stdout>>,
-) -> Result<Ending, Fault> {
+async fn download(args: &RunArgs, screen: &Screen, lines: &mut Option<JsonLines<Stdout>>) -> Result<Ending, Fault> {
     let mut signals = Signals::new().map_err(|error| Fault::Signals { reason: error.to_string() })?;
     let started = {
         // Nothing that needs an orderly end has begun yet.
@@ -95,9 +91,7 @@ async fn download(
         screen,
         display: Display::new(screen, &metainfo.name),
         lines,
-        stall: args
-            .exit_when_stalled
-            .map(|limit| StallWatch::new(limit, clock::since_start())),
+        stall: args.exit_when_stalled.map(|limit| StallWatch::new(limit, clock::since_start())),
         next_line: clock::since_start() + JSON_EVERY,
         met: HashSet::new(),
         checked_at: clock::since_start(),
@@ -150,9 +144,8 @@ async fn start(args: &RunArgs) -> Result<Started, Fault> {
 
 /// The addresses of all `-a`. A name that leads nowhere is a warning as long as somebody else can be asked.
 async fn resolve(peers: &[PeerAddress], asks_trackers: bool) -> Result<Vec<SocketAddr>, Fault> {
-    let looked_up = peers.iter().map(|peer| async move {
-        (peer, net::resolve(&peer.host, peer.port, RESOLVE_LIMIT).await)
-    });
+    let looked_up =
+        peers.iter().map(|peer| async move { (peer, net::resolve(&peer.host, peer.port, RESOLVE_LIMIT).await) });
     let mut found = Vec::new();
     for (peer, addresses) in futures::future::join_all(looked_up).await {
         match addresses {
@@ -161,9 +154,7 @@ async fn resolve(peers: &[PeerAddress], asks_trackers: bool) -> Result<Vec<Socke
         }
     }
     if found.is_empty() && !peers.is_empty() && !asks_trackers {
-        return Err(Fault::NoPeerFound {
-            peers: peers.iter().map(ToString::to_string).collect(),
-        });
+        return Err(Fault::NoPeerFound { peers: peers.iter().map(ToString::to_string).collect() });
     }
     Ok(found)
 }

@@ -46,19 +46,14 @@ impl FromStr for ByteSize {
         if text.is_empty() {
             return Err(SizeError::Empty);
         }
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         if number.is_empty() {
             return Err(SizeError::NotANumber);
         }
         let number: u64 = number.parse().map_err(|_| SizeError::TooLarge)?;
         let factor = factor(unit.trim_start())?;
-        number
-            .checked_mul(factor)
-            .map(ByteSize)
-            .ok_or(SizeError::TooLarge)
+        number.checked_mul(factor).map(ByteSize).ok_or(SizeError::TooLarge)
     }
 }
 
@@ -152,10 +147,7 @@ mod tests {
     fn sizes_are_printed_short() {
         let printed = [0, 1023, 1024, 1536, 64 << 20, 412 << 20, (1 << 30) - 1, u64::MAX]
             .map(|bytes| ByteSize(bytes).to_string());
-        assert_eq!(
-            printed,
-            ["0 B", "1023 B", "1 KiB", "1.5 KiB", "64 MiB", "412 MiB", "1 GiB", "16 EiB"]
-        );
+        assert_eq!(printed, ["0 B", "1023 B", "1 KiB", "1.5 KiB", "64 MiB", "412 MiB", "1 GiB", "16 EiB"]);
     }
 
     #[test]

@@ -37,18 +37,11 @@ impl Paint {
     fn decide(is_terminal: bool) -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        if is_terminal && !dumb && !set("NO_COLOR") {
-            Paint::Colour
-        } else {
-            Paint::Plain
-        }
+        if is_terminal && !dumb && !set("NO_COLOR") { Paint::Colour } else { Paint::Plain }
     }
 
     fn style(self, style: Style, text: impl Display) -> String {
-        style
-            .force_styling(self == Paint::Colour)
-            .apply_to(text)
-            .to_string()
+        style.force_styling(self == Paint::Colour).apply_to(text).to_string()
     }
 
     pub(crate) fn bold(self, text: impl Display) -> String {
@@ -99,17 +92,9 @@ pub(crate) struct Screen {
 impl Screen {
     pub(crate) fn new(talk: Talk) -> Self {
         let is_terminal = io::stderr().is_terminal();
-        let target = if is_terminal && talk == Talk::All {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        Screen {
-            bars: MultiProgress::with_draw_target(target),
-            is_terminal,
-            paint: Paint::of_stderr(),
-            talk,
-        }
+        let target =
+            if is_terminal && talk == Talk::All { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Screen { bars: MultiProgress::with_draw_target(target), is_terminal, paint: Paint::of_stderr(), talk }
     }
 
     pub(crate) fn paint(&self) -> Paint {
@@ -128,9 +113,7 @@ impl Screen {
     /// Columns of the terminal now (it may be resized at any time).
     pub(crate) fn width(&self) -> usize {
         if self.is_terminal {
-            Term::stderr()
-                .size_checked()
-                .map_or(80, |(_, columns)| usize::from(columns))
+            Term::stderr().size_checked().map_or(80, |(_, columns)| usize::from(columns))
         } else {
             PLAIN_WIDTH
         }
@@ -181,14 +164,9 @@ impl Screen {
 /// the direction of writing, become U+FFFD.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    if text.contains(steers) {
-        Cow::Owned(text.replace(steers, "\u{fffd}"))
-    } else {
-        Cow::Borrowed(text)
-    }
+    if text.contains(steers) { Cow::Owned(text.replace(steers, "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
 /// `text` in at most `columns` columns, its end replaced by an ellipsis when it is longer.

@@ -14,15 +14,11 @@ use super::fault::Fault;
 /// Reads and checks the torrent file at `path`. Blocks.
 pub(crate) fn load(path: &Path) -> Result<Metainfo, Fault> {
     let bytes = given::read_whole(path, Metainfo::MAX_BYTES).map_err(|error| match error {
-        DiskError { fault: DiskFault::TooLarge, path, .. } => Fault::TorrentTooLarge {
-            path,
-            at_most_bytes: Metainfo::MAX_BYTES,
-        },
+        DiskError { fault: DiskFault::TooLarge, path, .. } => {
+            Fault::TorrentTooLarge { path, at_most_bytes: Metainfo::MAX_BYTES }
+        }
         DiskError { fault: DiskFault::Missing, path, .. } => Fault::NoSuchFile { path },
         error => Fault::Disk(error),
     })?;
-    Metainfo::parse(&bytes).map_err(|reason| Fault::BadTorrent {
-        path: path.to_owned(),
-        reason,
-    })
+    Metainfo::parse(&bytes).map_err(|reason| Fault::BadTorrent { path: path.to_owned(), reason })
 }

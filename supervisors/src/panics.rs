@@ -52,11 +52,15 @@ fn text(payload: &(dyn Any + Send)) -> String {
 
 /// Runs `f`; a panic becomes an exit reason.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, ExitReason> {
-    let outer = WATCHED.replace(true);
+    let outer = (WATCHED.replace(true), SEEN.take());
     let result = panic::catch_unwind(AssertUnwindSafe(f));
-    WATCHED.set(outer);
+    let seen = SEEN.take();
+    WATCHED.set(outer.0);
+    if outer.1.is_some() {
+        // We are in a destructor, amid an unwinding.
+        SEEN.set(outer.1);
+    }
     result.map_err(|payload| {
-        let seen = SEEN.take();
         let (message, location) = seen.unwrap_or_else(|| (text(&*payload), String::new()));
         discard(payload);
         ExitReason::Panic { message, location }
@@ -65,10 +69,11 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, ExitReason> {
 
 /// Drops what may panic while it is dropped.
 pub(crate) fn discard<T>(value: T) {
-    let outer = WATCHED.replace(true);
+    let outer = (WATCHED.replace(true), SEEN.take());
     if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        // Its destructor could be the next to panic.
         std::mem::forget(payload);
-        SEEN.take();
     }
-    WATCHED.set(outer);
+    WATCHED.set(outer.0);
+    SEEN.set(outer.1);
 }

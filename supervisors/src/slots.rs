@@ -42,9 +42,9 @@ static GATE: Mutex<Gate> = Mutex::new(Gate { idle: Vec::new(), waiting: VecDeque
 /// `None`: bastion did not start.
 static ROOT: OnceLock<Option<SupervisorRef>> = OnceLock::new();
 
-/// Starts bastion. Later calls do nothing.
-pub(crate) fn init() {
-    ROOT.get_or_init(|| {
+/// Starts bastion; later calls do nothing. `false`: it did not start, and no process can run.
+pub(crate) fn init() -> bool {
+    let root = ROOT.get_or_init(|| {
         use_all_cores();
         Bastion::init();
         let always = RestartStrategy::default()
@@ -54,11 +54,9 @@ pub(crate) fn init() {
             root.with_strategy(SupervisionStrategy::OneForOne).with_restart_strategy(always)
         });
         Bastion::start();
-        if root.is_err() {
-            log::error!(target: "sasl", "bastion did not start: no process can run");
-        }
         root.ok()
     });
+    root.is_some()
 }
 
 /// bastion starts two threads whatever the machine has; this variable is the only way to have more.

@@ -22,10 +22,13 @@ pub struct System {
 /// restarted: see [`System::wait`].
 pub fn start(root: ChildSpec) -> System {
     panics::install();
-    slots::init();
     let entry = Entry::new(&root, 0, None, None);
     events::started(&entry);
-    process::launch(entry.clone(), root.start);
+    if slots::init() {
+        process::launch(entry.clone(), root.start);
+    } else {
+        entry.finish(ExitReason::error("bastion did not start"));
+    }
     System { entry }
 }
 

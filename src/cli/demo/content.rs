@@ -79,12 +79,7 @@ fn make_step(file: &PooledFile, begin: u64, length: usize, piece_bytes: usize) -
     Ok(bytes.chunks(piece_bytes).flat_map(Sha1::digest).collect())
 }
 
-fn compare_step(
-    one: &PooledFile,
-    other: &PooledFile,
-    begin: u64,
-    length: usize,
-) -> Result<Option<u64>, DiskError> {
+fn compare_step(one: &PooledFile, other: &PooledFile, begin: u64, length: usize) -> Result<Option<u64>, DiskError> {
     let (mut of_one, mut of_other) = (vec![0; length], vec![0; length]);
     one.read_at(begin, &mut [IoSliceMut::new(&mut of_one)])?;
     other.read_at(begin, &mut [IoSliceMut::new(&mut of_other)])?;
@@ -104,12 +99,7 @@ fn torrent(size: u64, piece_bytes: u64, hashes: Vec<u8>, announce: &str) -> Vec<
         ("piece length", int(piece_bytes)),
         ("pieces", BencodeMut::new_bytes(Cow::Owned(hashes))),
     ]);
-    dict([
-        ("announce", text(announce)),
-        ("created by", text("bt-erl demo")),
-        ("info", info),
-    ])
-    .encode()
+    dict([("announce", text(announce)), ("created by", text("bt-erl demo")), ("info", info)]).encode()
 }
 
 fn text(text: &str) -> BencodeMut<'_> {

@@ -135,7 +135,9 @@ impl<'a> Plot<'a> {
 
     fn session(&mut self, event: &Event) -> Result<(), Fault> {
         match event {
-            Event::Tracker { outcome: TrackerOutcome::Announced { peers, .. }, .. } if matches!(self.act, Act::Alone) => {
+            Event::Tracker { outcome: TrackerOutcome::Announced { peers, .. }, .. }
+                if matches!(self.act, Act::Alone) =>
+            {
                 self.tell(&format!("the tracker answers and names {}", count(*peers as u64, "peer")));
             }
             Event::Peer { address, change: PeerChange::Connected { .. } } => {
@@ -222,12 +224,7 @@ impl<'a> Plot<'a> {
             (EventKind::Exited { reason: ExitReason::Panic { message, location } }, Act::Doomed { victim, before })
                 if victim.pid == Some(event.pid) =>
             {
-                let crash = Crash {
-                    victim,
-                    at: event.at,
-                    message: message.clone(),
-                    location: location.clone(),
-                };
+                let crash = Crash { victim, at: event.at, message: message.clone(), location: location.clone() };
                 self.act = Act::Down { crash, before };
             }
             (EventKind::Exited { .. }, Act::Doomed { victim, .. }) if victim.pid == Some(event.pid) => {

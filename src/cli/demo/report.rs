@@ -40,7 +40,9 @@ pub(crate) fn lines(crash: &Crash, restarted: &Event, now: &Snapshot, paint: Pai
         ("where", place),
         ("decision", format!("start it again, {} later, as {}", short(took), restarted.pid)),
     ];
-    if let Some((used, intensity, period)) = now.nodes().find(|node| node.path == supervisor).and_then(|node| node.budget) {
+    if let Some((used, intensity, period)) =
+        now.nodes().find(|node| node.path == supervisor).and_then(|node| node.budget)
+    {
         let used = count(used as u64, "restart");
         facts.push(("budget", format!("{used} used, more than {intensity} in {} would be too many", short(period))));
     }

@@ -29,9 +29,8 @@ pub(crate) struct Swarm {
 
 /// The tracker has to have its port before there is a torrent that can name it.
 pub(crate) fn tracker() -> Result<Arc<TrackerServer>, Fault> {
-    TrackerServer::bind(BindTo::Loopback, 0..=0, Settings::default()).map_err(|error| Fault::Demo {
-        reason: format!("cannot open a port on loopback: {error}"),
-    })
+    TrackerServer::bind(BindTo::Loopback, 0..=0, Settings::default())
+        .map_err(|error| Fault::Demo { reason: format!("cannot open a port on loopback: {error}") })
 }
 
 impl Swarm {
@@ -52,11 +51,7 @@ impl Swarm {
             flags: FLAGS,
             children: children.clone(),
         });
-        Ok(Swarm {
-            system: supervisors::start(root),
-            seed,
-            leech,
-        })
+        Ok(Swarm { system: supervisors::start(root), seed, leech })
     }
 
     /// Ends the tree, youngest child first, and lets go of the files.

@@ -16,10 +16,7 @@ fn samples() -> Vec<Line> {
             dir: "/srv/media".into(),
             port: Some(6881),
         },
-        Line::Checked {
-            finished: 120,
-            pieces: 1500,
-        },
+        Line::Checked { finished: 120, pieces: 1500 },
         Line::Progress {
             state: State::Downloading,
             pieces: 1500,
@@ -40,25 +37,17 @@ fn samples() -> Vec<Line> {
         Line::Finished { piece: 17 },
         Line::Peer {
             address: "192.0.2.7:6881".parse().unwrap(),
-            change: PeerChange::Disconnected {
-                reason: "connection reset".into(),
-            },
+            change: PeerChange::Disconnected { reason: "connection reset".into() },
         },
         Line::Tracker {
             url: "http://tracker.example/announce".into(),
-            outcome: TrackerOutcome::Announced {
-                peers: 12,
-                interval_secs: 1800,
-                warning: None,
-            },
+            outcome: TrackerOutcome::Announced { peers: 12, interval_secs: 1800, warning: None },
         },
         Line::Restart {
             path: "bt_erl_sup/torrents_sup/6f7d2e3c/peers_sup/peer 192.0.2.7:6881".into(),
             reason: "connection reset".into(),
         },
-        Line::Disk {
-            message: "no space left in /srv/media".into(),
-        },
+        Line::Disk { message: "no space left in /srv/media".into() },
         Line::Complete {
             bytes: 393216000,
             downloaded: 361758720,
@@ -68,14 +57,8 @@ fn samples() -> Vec<Line> {
             restarts: 1,
             refetched: 16384,
         },
-        Line::Stopped {
-            exit: 130,
-            bytes_finished: 157286400,
-        },
-        Line::Error {
-            exit: 69,
-            message: "nothing arrived for 30 s".into(),
-        },
+        Line::Stopped { exit: 130, bytes_finished: 157286400 },
+        Line::Error { exit: 69, message: "nothing arrived for 30 s".into() },
     ];
     for sample in &samples {
         match sample {
@@ -97,18 +80,12 @@ fn samples() -> Vec<Line> {
 
 /// The example lines of the page, one per event.
 fn documented() -> Vec<&'static str> {
-    include_str!("../../../docs/cli.md")
-        .lines()
-        .filter(|line| line.starts_with("{\"event\":"))
-        .collect()
+    include_str!("../../../docs/cli.md").lines().filter(|line| line.starts_with("{\"event\":")).collect()
 }
 
 #[test]
 fn the_documented_examples_are_what_the_program_prints() {
-    let printed: BTreeSet<String> = samples()
-        .iter()
-        .map(|line| serde_json::to_string(line).unwrap())
-        .collect();
+    let printed: BTreeSet<String> = samples().iter().map(|line| serde_json::to_string(line).unwrap()).collect();
     let documented: BTreeSet<String> = documented().into_iter().map(str::to_owned).collect();
     assert_eq!(documented, printed);
 }
@@ -120,10 +97,7 @@ fn every_event_has_exactly_one_example() {
         value["event"].as_str().unwrap().to_owned()
     };
     let mut documented: Vec<String> = documented().into_iter().map(name).collect();
-    let mut printed: Vec<String> = samples()
-        .iter()
-        .map(|line| name(&serde_json::to_string(line).unwrap()))
-        .collect();
+    let mut printed: Vec<String> = samples().iter().map(|line| name(&serde_json::to_string(line).unwrap())).collect();
     documented.sort();
     printed.sort();
     assert_eq!(documented, printed);
@@ -132,9 +106,7 @@ fn every_event_has_exactly_one_example() {
 #[test]
 fn a_line_is_one_line_whatever_a_remote_party_wrote() {
     let mut out = Vec::new();
-    JsonLines::new(&mut out).write(&Line::Disk {
-        message: "a\nb\u{1b}[31m".into(),
-    });
+    JsonLines::new(&mut out).write(&Line::Disk { message: "a\nb\u{1b}[31m".into() });
     assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
     assert!(!out.contains(&0x1b));
 }
@@ -163,11 +135,7 @@ impl io::Write for Pipe {
 
 #[test]
 fn every_line_is_flushed_and_a_reader_that_goes_away_is_left_alone() {
-    let mut pipe = Pipe {
-        lines: 2,
-        flushed: 0,
-        written: 0,
-    };
+    let mut pipe = Pipe { lines: 2, flushed: 0, written: 0 };
     let mut lines = JsonLines::new(&mut pipe);
     for piece in 0..5 {
         lines.write(&Line::Finished { piece });

@@ -20,12 +20,7 @@ pub(crate) struct StallWatch {
 impl StallWatch {
     /// `now` counts from any moment, as long as it is always the same one.
     pub(crate) fn new(limit: Duration, now: Duration) -> Self {
-        StallWatch {
-            limit,
-            life: (0, 0, 0),
-            since: now,
-            disk: None,
-        }
+        StallWatch { limit, life: (0, 0, 0), since: now, disk: None }
     }
 
     /// The disk refused something: until the next sign of life, that is why nothing arrives.
@@ -36,11 +31,7 @@ impl StallWatch {
     /// The reason to give up, if there is one. Checking what is here counts as life, and so does every byte
     /// that arrives; a connection alone does not. A complete torrent never stalls.
     pub(crate) fn observe(&mut self, progress: &Progress, now: Duration) -> Option<Fault> {
-        let life = (
-            progress.bytes_checked,
-            progress.bytes_finished,
-            progress.downloaded,
-        );
+        let life = (progress.bytes_checked, progress.bytes_finished, progress.downloaded);
         if life != self.life || progress.state == State::Complete {
             self.life = life;
             self.since = now;
@@ -50,10 +41,7 @@ impl StallWatch {
             return None;
         }
         Some(match self.disk.take() {
-            Some(reason) => Fault::DiskRefuses {
-                limit: self.limit,
-                reason,
-            },
+            Some(reason) => Fault::DiskRefuses { limit: self.limit, reason },
             None => Fault::Stalled {
                 limit: self.limit,
                 peers_connected: progress.peers_connected,

@@ -213,6 +213,25 @@ mod tests {
         assert_eq!(rarity.rarest(&one, false, &mut rng), None);
     }
 
+    #[test]
+    fn among_the_pieces_that_are_looked_at_instead_the_rarest_is_taken() {
+        let mut rng = fastrand::Rng::with_seed(2);
+        let mut rarity = Rarity::new(5000, (0..5000).collect());
+        let mut first = Bitfield::full(5000);
+        let mut second = Bitfield::new(5000);
+        for piece in 4000..4010 {
+            first.clear(piece);
+            second.set(piece);
+        }
+        rarity.peer_came(&Has::Some(first));
+        let second = Has::Some(second);
+        rarity.peer_came(&second);
+        (4000..4010).filter(|piece| *piece != 4005).for_each(|piece| rarity.one_more(piece));
+        rarity.one_more(4005);
+        (4000..4010).filter(|piece| *piece != 4005).for_each(|piece| rarity.one_more(piece));
+        assert!((0..20).all(|_| rarity.rarest(&second, false, &mut rng) == Some(4005)));
+    }
+
     proptest! {
         #[test]
         fn the_list_is_sorted_after_any_events(events in proptest::collection::vec((0u8..4, 0u32..20), 0..200)) {

@@ -87,6 +87,18 @@ fn rarity_follows_peers_that_come_finish_pieces_and_leave() {
 }
 
 #[test]
+fn a_peer_that_becomes_a_seed_makes_no_piece_less_rare_than_another() {
+    let mut p = swarm("xxxx..", &[(A, "xxxxxx"), (B, "xxxxx."), (C, ".....x")]);
+    p.has(B, PieceIndex(5));
+    assert_eq!(order(&mut p, A, 1), "4");
+    let mut p = swarm("xxxx..", &[(A, "xxxxxx"), (B, "xxxxx.")]);
+    p.has(B, PieceIndex(5));
+    p.left(B);
+    p.joined(C, field("....x."));
+    assert_eq!(order(&mut p, A, 2), "5 4");
+}
+
+#[test]
 fn equally_rare_pieces_come_in_an_order_that_the_seed_decides() {
     let drawn = |seed| {
         let mut p = Picker::new(layout(100, 4), &Bitfield::new(100), std::iter::empty(), seed);
@@ -232,9 +244,9 @@ fn in_the_endgame_the_second_peer_begins_at_the_far_end() {
 #[test]
 fn in_the_endgame_too_what_was_asked_for_just_now_is_not_fetched_twice() {
     let mut p = swarm(".", &[(A, "x"), (B, "x")]);
-    grant(&mut p, A, 4);
-    let later = |p: &mut Picker, ms| p.grant(B, 4, Duration::from_millis(ms), |_| true);
-    assert_eq!([249, 250].map(|ms| later(&mut p, ms)), [Grant::Later, granted(0, 2, 2)]);
+    p.grant(A, 4, Duration::from_secs(5), |_| true);
+    let at = |p: &mut Picker, ms| p.grant(B, 4, Duration::from_millis(ms), |_| true);
+    assert_eq!([5249, 5250].map(|ms| at(&mut p, ms)), [Grant::Later, granted(0, 2, 2)]);
 }
 
 #[test]
@@ -254,10 +266,9 @@ fn the_last_block_held_by_a_silent_peer_does_not_stop_the_download() {
 #[test]
 fn before_the_endgame_help_comes_only_for_old_requests_and_from_idle_peers() {
     let mut p = swarm("xxxx..", &[(A, "....x."), (B, "....x.")]);
-    assert_eq!(p.grant(A, 4, T0, |_| true), granted(4, 0, 4));
-    let later = |p: &mut Picker, ms| p.grant(B, 4, Duration::from_millis(ms), |_| true);
-    assert_eq!(later(&mut p, 1999), Grant::Later);
-    assert_eq!(later(&mut p, 2000), granted(4, 2, 2));
+    assert_eq!(p.grant(A, 4, Duration::from_secs(5), |_| true), granted(4, 0, 4));
+    let at = |p: &mut Picker, ms| p.grant(B, 4, Duration::from_millis(ms), |_| true);
+    assert_eq!([6999, 7000].map(|ms| at(&mut p, ms)), [Grant::Later, granted(4, 2, 2)]);
 }
 
 #[test]

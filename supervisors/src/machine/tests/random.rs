@@ -1,6 +1,6 @@
 //! Whatever happens in whatever order, some things stay true.
 
-use super::*;
+use super::{ends::start_child, *};
 use proptest::prelude::{Strategy as _, *};
 
 #[derive(Clone, Debug)]
