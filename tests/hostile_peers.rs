@@ -74,7 +74,10 @@ fn survives(vices: &[Vice], enough: usize) {
         if let Some(piece) = finished_piece(&event) {
             let offset = u64::from(piece) * PIECE_BYTES;
             let length = torrent.piece_length(piece);
-            assert!(content.read_back(&out, offset, length) == content.bytes(offset, length), "piece {piece} is reported as finished but wrong on disk");
+            assert!(
+                content.read_back(&out, offset, length) == content.bytes(offset, length),
+                "piece {piece} is reported as finished but wrong on disk"
+            );
             finished.insert(piece);
         }
         complete |= event["event"] == "complete";
@@ -291,7 +294,14 @@ fn have_out_of_range(wire: &mut Wire) -> io::Result<()> {
 fn absurd_requests(wire: &mut Wire) -> io::Result<()> {
     wire.greet()?;
     wire.message(2, &[])?;
-    for (piece, begin, length) in [(0, 0, 0), (0, 0, u32::MAX), (u32::MAX, 0, BLOCK_BYTES), (0, u32::MAX, BLOCK_BYTES), (0, u32::MAX - 5, 10), (0, 0, 1 << 20)] {
+    for (piece, begin, length) in [
+        (0, 0, 0),
+        (0, 0, u32::MAX),
+        (u32::MAX, 0, BLOCK_BYTES),
+        (0, u32::MAX, BLOCK_BYTES),
+        (0, u32::MAX - 5, 10),
+        (0, 0, 1 << 20),
+    ] {
         wire.message(6, &[piece, begin, length].map(u32::to_be_bytes).concat())?;
     }
     wire.log.deed();

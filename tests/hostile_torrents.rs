@@ -91,7 +91,10 @@ fn bad_bencode() -> Vec<Case> {
         }),
         case("100,000 lists in each other", repeated("", "l", 100_000, &"e".repeat(100_000))),
         case("a million lists that never end", "l".repeat(1_000_000)),
-        case("200,000 dictionaries in each other", repeated("", "d1:a", 200_000, &format!("i1e{}", "e".repeat(200_000)))),
+        case(
+            "200,000 dictionaries in each other",
+            repeated("", "d1:a", 200_000, &format!("i1e{}", "e".repeat(200_000))),
+        ),
         case("200,000 dictionaries that never end", "d1:a".repeat(200_000)),
         case("four million numbers", repeated("d1:al", "i0e", 4_000_000, "ee")),
         case("four million empty strings", repeated("d1:al", "0:", 4_000_000, "ee")),
@@ -176,7 +179,10 @@ fn bad_metainfo() -> Vec<Case> {
         case("a path is a string", files(list([dict([("length", Ben::Int(40_000)), ("path", text("a"))])]))),
         case("a path of numbers", files(list([dict([("length", Ben::Int(40_000)), ("path", list([Ben::Int(1)]))])]))),
         case("a file of -1 bytes", files(list([file(40_001, "a"), file(-1, "b")]))),
-        case("lengths whose sum is 2^64 + 40000", files(list([file(1 << 63, "a"), file(1 << 63, "b"), file(40_000, "c")]))),
+        case(
+            "lengths whose sum is 2^64 + 40000",
+            files(list([file(1 << 63, "a"), file(1 << 63, "b"), file(40_000, "c")])),
+        ),
         case("lengths whose sum is 2^63", files(list([file(1 << 62, "a"), file(1 << 62, "b")]))),
         case("two million pieces and one", {
             let content = small().with("length", Ben::Int(2_000_001)).with("piece length", Ben::Int(1));
@@ -298,7 +304,9 @@ fn a_torrent_file_above_64_mib_is_refused_unread() {
     let torrent = folder.path().join("huge.torrent");
     // Sparse: 8 GiB in the folder listing, nothing on disk.
     File::create(&torrent).unwrap().set_len(8 << 30).unwrap();
-    let ended = BtErl::new(folder.path(), ["info", torrent.to_str().unwrap()]).data_limit(bases().0 + ALLOWANCE_KIB).output(VERDICT);
+    let ended = BtErl::new(folder.path(), ["info", torrent.to_str().unwrap()])
+        .data_limit(bases().0 + ALLOWANCE_KIB)
+        .output(VERDICT);
     assert_eq!(fault_of_refusal(&ended, "huge.torrent"), None);
 }
 
@@ -329,7 +337,13 @@ fn odd(what: &'static str, name: &[u8], paths: &[&[&[u8]]]) -> Odd {
         let path = path.iter().map(|part| part.to_vec()).collect();
         (path, 20_000 + 1_000 * i as u64)
     });
-    Odd { what, content: Content::folder(name, files.collect(), 7), piece_bytes: 16_384, extra: vec![], must_work: false }
+    Odd {
+        what,
+        content: Content::folder(name, files.collect(), 7),
+        piece_bytes: 16_384,
+        extra: vec![],
+        must_work: false,
+    }
 }
 
 fn odd_names() -> Vec<Odd> {
@@ -434,7 +448,12 @@ impl Odd {
             return fault_of_refusal(&info, "odd.torrent").or_else(|| fault_of_refusal(&run, "odd.torrent"));
         }
         let info = info.json();
-        let paths: Vec<(PathBuf, u64)> = info["files"].as_array().unwrap().iter().map(|file| (file["path"].as_str().unwrap().into(), file["length"].as_u64().unwrap())).collect();
+        let paths: Vec<(PathBuf, u64)> = info["files"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|file| (file["path"].as_str().unwrap().into(), file["length"].as_u64().unwrap()))
+            .collect();
         if let Some(fault) = unsafe_paths(&paths) {
             return Some(fault);
         }
@@ -446,11 +465,16 @@ impl Odd {
             paths
         };
         let lengths = |mismatch: bool| mismatch.then(|| format!("info lists {paths:?} for {files:?}"));
-        if let Some(fault) = lengths(paths.len() != files.len() || paths.iter().zip(&files).any(|((_, length), file)| *length != file.length)) {
+        if let Some(fault) = lengths(
+            paths.len() != files.len() || paths.iter().zip(&files).any(|((_, length), file)| *length != file.length),
+        ) {
             return Some(fault);
         }
         let honest = self.must_work || self.content.single;
-        if !honest && info["mended"].as_array().is_none_or(Vec::is_empty) && paths.iter().zip(&files).any(|((path, _), file)| !same_name(path, &self.content, file)) {
+        if !honest
+            && info["mended"].as_array().is_none_or(Vec::is_empty)
+            && paths.iter().zip(&files).any(|((path, _), file)| !same_name(path, &self.content, file))
+        {
             return Some("a name was mended and info does not say so".into());
         }
 
@@ -460,7 +484,8 @@ impl Odd {
             let how = if run.overdue { "it never ends".into() } else { format!("exit code {:?}", run.code) };
             return Some(format!("run: {how}: {}", run.stderr));
         }
-        let places: Vec<(PathBuf, u64, u64)> = paths.iter().zip(&files).map(|((path, length), file)| (path.clone(), file.offset, *length)).collect();
+        let places: Vec<(PathBuf, u64, u64)> =
+            paths.iter().zip(&files).map(|((path, length), file)| (path.clone(), file.offset, *length)).collect();
         self.content.difference_at(&out, &places).or_else(|| stray(folder.path(), &out, &["odd.torrent", "a"]))
     }
 }
@@ -481,22 +506,32 @@ fn unsafe_paths(paths: &[(PathBuf, u64)]) -> Option<String> {
         if parts.is_empty() || !normal || text.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
             return Some(format!("the path {text:?} could leave the folder"));
         }
-        if text.chars().any(|c| c.is_control() || c == '\\') || text.split('/').any(|part| part.len() > 255 || is_trouble_elsewhere(part)) {
+        if text.chars().any(|c| c.is_control() || c == '\\')
+            || text.split('/').any(|part| part.len() > 255 || is_trouble_elsewhere(part))
+        {
             return Some(format!("the path {text:?} has a component that no disk should see"));
         }
         if !seen.insert(text.to_lowercase().replace("e\u{301}", "é")) {
             return Some(format!("two files at {text:?}"));
         }
     }
-    let inside = seen.iter().find(|path| seen.iter().any(|other| other.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('/'))));
+    let inside = seen.iter().find(|path| {
+        seen.iter().any(|other| other.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('/')))
+    });
     inside.map(|path| format!("{path:?} is a file and a folder"))
 }
 
 /// Windows would open a device, or another file than the one named.
 fn is_trouble_elsewhere(part: &str) -> bool {
     let stem = part.split('.').next().unwrap_or_default().to_ascii_lowercase();
-    let numbered = |name: &str| stem.strip_prefix(name).is_some_and(|rest| rest.len() == 1 && rest.bytes().all(|byte| byte.is_ascii_digit()));
-    part.ends_with(['.', ' ']) || part.contains(':') || ["con", "nul", "prn", "aux"].contains(&stem.as_str()) || numbered("com") || numbered("lpt")
+    let numbered = |name: &str| {
+        stem.strip_prefix(name).is_some_and(|rest| rest.len() == 1 && rest.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    part.ends_with(['.', ' '])
+        || part.contains(':')
+        || ["con", "nul", "prn", "aux"].contains(&stem.as_str())
+        || numbered("com")
+        || numbered("lpt")
 }
 
 /// Anything below `folder` that is neither in `out` nor on the way to it nor expected.
@@ -506,7 +541,9 @@ fn stray(folder: &Path, out: &Path, expected: &[&str]) -> Option<String> {
         let parent = at.parent()?.to_path_buf();
         for entry in std::fs::read_dir(&parent).ok()?.flatten() {
             let name = entry.file_name();
-            let known = entry.path() == at || (parent == folder && (expected.iter().any(|e| name == *e) || name.to_string_lossy().starts_with('.')));
+            let known = entry.path() == at
+                || (parent == folder
+                    && (expected.iter().any(|e| name == *e) || name.to_string_lossy().starts_with('.')));
             if !known {
                 return Some(format!("{} was written outside of the download folder", entry.path().display()));
             }
@@ -518,7 +555,8 @@ fn stray(folder: &Path, out: &Path, expected: &[&str]) -> Option<String> {
 
 fn all_work(odds: Vec<Odd>) {
     let count = odds.len();
-    let faults: Vec<String> = odds.iter().filter_map(|odd| odd.fault().map(|fault| format!("{}: {fault}", odd.what))).collect();
+    let faults: Vec<String> =
+        odds.iter().filter_map(|odd| odd.fault().map(|fault| format!("{}: {fault}", odd.what))).collect();
     assert!(faults.is_empty(), "{} of {count}:\n{}", faults.len(), faults.join("\n"));
 }
 
@@ -540,7 +578,11 @@ fn downloads(forge: &Forge, content: &Content) {
     std::fs::write(&file, &torrent.bytes).unwrap();
     let info = BtErl::new(folder.path(), ["info", file.to_str().unwrap(), "--json"]).output(VERDICT);
     info.expect_code(0);
-    assert_eq!(info.json()["info_hash"], support::torrent::hex(&torrent.info_hash), "the info hash is over the raw bytes");
+    assert_eq!(
+        info.json()["info_hash"],
+        support::torrent::hex(&torrent.info_hash),
+        "the info hash is over the raw bytes"
+    );
     let seed = Seed::start(&torrent, content, Wire::serve_all);
     let out = folder.path().join("out");
     BtErl::run(folder.path(), &file, &out).peers([seed.addr]).output(DOWNLOAD).expect_code(0);
@@ -569,7 +611,8 @@ fn unknown_keys_and_wrong_types_where_nothing_depends_on_them_are_accepted() {
 #[test]
 fn ten_thousand_empty_files_need_few_descriptors_and_little_time() {
     let folder = tempfile::tempdir().unwrap();
-    let names: Vec<(String, u64)> = (0..10_000).map(|i| (format!("d{}/{i}", i % 100), u64::from(i == 5_000) * 30_000)).collect();
+    let names: Vec<(String, u64)> =
+        (0..10_000).map(|i| (format!("d{}/{i}", i % 100), u64::from(i == 5_000) * 30_000)).collect();
     let names: Vec<(&str, u64)> = names.iter().map(|(name, length)| (name.as_str(), *length)).collect();
     let content = Content::tree("crowd", &names, 9);
     let torrent = Torrent::of(&content, 16_384, None);

@@ -35,7 +35,11 @@ struct Rig {
 impl Rig {
     fn new() -> Rig {
         let folder = tempfile::tempdir().unwrap();
-        let content = Content::tree("kill9", &[("first.bin", 7_000_001), ("empty", 0), ("sub/second.bin", 9_000_000), ("third", 77)], 41);
+        let content = Content::tree(
+            "kill9",
+            &[("first.bin", 7_000_001), ("empty", 0), ("sub/second.bin", 9_000_000), ("third", 77)],
+            41,
+        );
         let torrent = Torrent::of(&content, PIECE_BYTES, None);
         std::fs::write(folder.path().join("kill9.torrent"), &torrent.bytes).unwrap();
         let seed = Seed::start(&torrent, &content, |wire| wire.serve_paced(RATE));
@@ -66,7 +70,10 @@ impl Rig {
         for piece in pieces {
             let (offset, length) = (u64::from(*piece) * PIECE_BYTES, self.torrent.piece_length(*piece));
             let there = self.content.read_back(&self.out(), offset, length);
-            assert!(there == self.content.bytes(offset, length), "piece {piece} was reported as finished and is not on disk");
+            assert!(
+                there == self.content.bytes(offset, length),
+                "piece {piece} was reported as finished and is not on disk"
+            );
         }
     }
 
@@ -117,7 +124,10 @@ fn a_finished_piece_that_was_damaged_between_two_runs_is_fetched_again_and_no_ot
     let ended = rig.run_until(20, support::bt_erl::Running::kill_9);
     let mut finished = ended.finished();
     // A piece that lies in the first file alone, so that one write damages it.
-    let victim = *finished.iter().find(|piece| u64::from(**piece + 1) * PIECE_BYTES < 7_000_000).expect("a piece of the first file");
+    let victim = *finished
+        .iter()
+        .find(|piece| u64::from(**piece + 1) * PIECE_BYTES < 7_000_000)
+        .expect("a piece of the first file");
     flip_a_byte(&rig.out().join("kill9/first.bin"), u64::from(victim) * PIECE_BYTES + 777);
     finished.remove(&victim);
     let before = rig.requests();

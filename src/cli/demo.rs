@@ -24,13 +24,12 @@ use self::plot::Plot;
 use self::story::Story;
 use self::swarm::Swarm;
 use super::args::DemoArgs;
-use super::duration::short;
 use super::exit::{Ending, asked_again};
 use super::fault::Fault;
 use super::progress::{Display, count};
 use super::run::Summary;
 use super::size::{ByteSize, grouped, rate};
-use super::terminal::{Screen, Talk};
+use super::terminal::{Paint, Screen, Talk};
 use super::{logging, run};
 
 /// For the seed to check its content and tell the tracker, apart from the time that hashing takes.
@@ -82,9 +81,22 @@ async fn demo(args: &DemoArgs, screen: &Screen) -> Result<Ending, Fault> {
             screen.say(&format!("{signal}{removed}"));
             cleared.map(|()| signal.into())
         }
-        // The first fault is the one that explains.
-        Ok(played) => played.and(cleared).map(|()| Ending::Complete),
+        Ok(played) => {
+            // The first fault is the one that explains.
+            played.and(cleared)?;
+            story::epilogue(screen, &epilogue(&path.unwrap_or_default()));
+            Ok(Ending::Complete)
+        }
     }
+}
+
+fn epilogue(removed: &str) -> Vec<String> {
+    let paint = Paint::of_stdout();
+    vec![
+        format!("removed {removed}"),
+        format!("next: {}   download something", paint.bold("bt-erl run FILE.torrent")),
+        format!("      {}       how the tree works, and why", paint.bold("docs/supervision.md")),
+    ]
 }
 
 /// Stops the tree and removes the folder. Who asks for the end once more does not wait for the tree, but the folder is
@@ -115,17 +127,14 @@ async fn clear(stage: Stage, mut signals: Signals) -> Result<(), Fault> {
 
 /// The whole play. Whatever it makes is in `stage` before it can fail.
 async fn play(args: &DemoArgs, screen: &Screen, stage: &mut Stage, story: Story) -> Result<(), Fault> {
-    let (size, paint, begin) = (args.size, story.paint(), clock::now());
-    story.line(&format!(
-        "{}: a tracker, a seed and a leech, in one process and one supervision tree",
-        paint.bold("bt-erl demo")
-    ));
+    let (size, paint) = (args.size, story.paint());
+    let title = paint.bold("bt-erl demo");
+    story.line(&format!("{title}: tracker, seed and leech in one process, in one supervision tree"));
     story.line("");
     let scratch = stage.scratch.insert(Scratch::new("bt-erl-demo-").map_err(no_scratch)?);
     let folder = scratch.path().to_owned();
     let tracker = swarm::tracker()?;
-    let pieces = size.0.div_ceil(content::piece_bytes(size.0));
-    story.line(&format!("making {size} of random content, {pieces} pieces, in {}", run::shown(&folder)));
+    story.line(&format!("making {size} of random content in {}", run::shown(&folder)));
     let torrent = {
         let mut bar = Display::of_bytes(screen, "making the content", size.0);
         content::make(&folder.join("seed"), size.0, &tracker.url(), |made| bar.bytes(made)).await?
@@ -152,9 +161,6 @@ async fn play(args: &DemoArgs, screen: &Screen, stage: &mut Stage, story: Story)
     };
     finish(&story, &summary, &folder).await?;
     story.line("");
-    story.line(&format!("{} in all; removing {}", short(begin.elapsed()), run::shown(&folder)));
-    story.line(&format!("next: {}", paint.bold("bt-erl run FILE.torrent")));
-    story.line(&format!("      {}  how the tree works, and why", paint.bold("docs/supervision.md")));
     Ok(())
 }
 

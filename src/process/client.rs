@@ -251,6 +251,7 @@ impl Client {
 
     fn left(&mut self, key: PeerKey, down: &Down) {
         self.picker.left(key);
+        self.settle_leases();
         self.waiting.remove(&key);
         if let Some(connection) = self.peers.remove(&key) {
             self.torrent.counts.peers.store(self.peers.len() as u32, Ordering::Relaxed);
@@ -326,15 +327,24 @@ impl Client {
             self.picker.received(key, Run { piece: run.piece, first: *block, blocks: 1 });
         }
         self.picker.give_back(key, run);
+        self.settle_leases();
         self.wake();
+    }
+
+    /// A piece of which nothing had arrived is open no longer when its last request came back.
+    fn settle_leases(&mut self) {
+        self.leases.retain(|piece, _| self.picker.is_open(*piece));
     }
 
     fn grant(&mut self, key: PeerKey) {
         let Some(connection) = self.peers.get_mut(&key) else { return };
         let budget = &self.torrent.session.budget;
+        // Incomplete pieces that only departed peers had may fill the budget; then one more is the only way on.
+        let stuck = self.picker.in_flight() == 0;
         let mut lease = None;
         let may_open = |bytes: u32| {
-            lease = budget.try_reserve(u64::from(bytes));
+            let bytes = u64::from(bytes);
+            lease = budget.try_reserve(bytes).or_else(|| stuck.then(|| budget.reserve_anyway(bytes)));
             lease.is_some()
         };
         match self.picker.grant(key, connection.wants, clock::since_start(), may_open) {

@@ -149,7 +149,7 @@ impl<B> Pipeline<B> {
 
     /// A block arrived: its place when it was asked for, `None` when it was not (or came twice).
     pub fn accept(&self, got: BlockRange) -> Option<Place> {
-        if got.begin % BLOCK_BYTES != 0 {
+        if !got.begin.is_multiple_of(BLOCK_BYTES) {
             return None;
         }
         let number = got.begin / BLOCK_BYTES;

@@ -68,5 +68,5 @@ enum Kind {
     Other,
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

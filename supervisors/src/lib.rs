@@ -1,4 +1,34 @@
-//! OTP supervision on bastion.
+//! Erlang/OTP supervision on bastion: processes, supervisors, mailboxes, exit reasons.
+//!
+//! Begin with [`ChildSpec`], which says how a child is started, restarted and ended, and [`start`], which runs a tree of them.
+//! Below `start` stands a root supervisor; processes talk through an [`Addr`] and a [`Mailbox`]; [`Snapshot`] shows the tree and
+//! [`subscribe`] what happens in it.
+//!
+//! ```
+//! use std::time::Duration;
+//! use supervisors::{ChildSpec, ExitReason, Flags, SupervisorSpec, start};
+//!
+//! let system = start(ChildSpec::supervisor("top_sup", || SupervisorSpec {
+//!     flags: Flags::one_for_one().intensity(3, Duration::from_secs(5)),
+//!     children: vec![ChildSpec::worker("worker", |process| async move {
+//!         assert!(process.incarnation() > 0, "the first time it fails");
+//!         std::future::pending().await
+//!     })],
+//! }));
+//! # async_std::task::block_on(async {
+//! # while system.snapshot().restarts() == 0 { async_std::task::yield_now().await; }
+//! println!("{}", system.snapshot());
+//! assert_eq!(system.stop(Duration::from_secs(5)).await, ExitReason::Shutdown);
+//! # });
+//! ```
+//!
+//! The modules, from the bottom:
+//! `slots` runs jobs on bastion and `rt` is the door to clock, dice and threads; `panics`, `process` and `blocking` turn every way of
+//! ending into one [`ExitReason`]; `table` knows every live process; `machine` decides, as a pure state machine, what a supervisor
+//! does, `driver` does it, and `crew` promises that no child outlives it; `mailbox`, `monitor` and `supervisor_ref` are how
+//! processes reach each other; `snapshot`, `draw`, `events` and `reports` are what people see.
+//!
+//! It never knows what its processes are for, and never shows bastion to them.
 
 mod blocking;
 mod crew;
@@ -32,3 +62,8 @@ pub use snapshot::{Node, Snapshot, Status, restarts_in_tree, snapshot};
 pub use spec::{Backoff, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
 pub use supervisor_ref::{ChildError, ChildInfo, StartError, SupervisorRef};
 pub use system::{System, start};
+
+/// The code in the README is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -90,7 +90,15 @@ impl BtErl {
             shell
         };
         command.args(&self.args).env("HOME", &self.home).env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
-        for variable in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "http_proxy", "HTTP_PROXY", "ALL_PROXY"] {
+        for variable in [
+            "XDG_CONFIG_HOME",
+            "XDG_DATA_HOME",
+            "XDG_CACHE_HOME",
+            "XDG_STATE_HOME",
+            "http_proxy",
+            "HTTP_PROXY",
+            "ALL_PROXY",
+        ] {
             command.env_remove(variable);
         }
         Running { began: Instant::now(), guard: Guard::spawn(command), stdout: Vec::new(), peak_kib: 0 }
@@ -124,7 +132,12 @@ impl Running {
             }
             Line::End => None,
             Line::Silence => {
-                panic!("no end after {:?}; the last events:\n{}\nstderr: {}", self.began.elapsed(), self.tail(), self.guard.stderr())
+                panic!(
+                    "no end after {:?}; the last events:\n{}\nstderr: {}",
+                    self.began.elapsed(),
+                    self.tail(),
+                    self.guard.stderr()
+                )
             }
         }
     }
@@ -169,9 +182,19 @@ impl Running {
 
     /// stdout is closed: the exit follows.
     fn ended(mut self) -> Ended {
-        let status = self.guard.wait(LEAVE).unwrap_or_else(|| panic!("stdout is closed but it does not end: {}", self.guard.stderr()));
+        let status = self
+            .guard
+            .wait(LEAVE)
+            .unwrap_or_else(|| panic!("stdout is closed but it does not end: {}", self.guard.stderr()));
         let (stdout, stderr) = (std::mem::take(&mut self.stdout), self.guard.stderr());
-        Ended { code: status.code(), signal: status.signal(), overdue: false, stdout, stderr, took: self.began.elapsed() }
+        Ended {
+            code: status.code(),
+            signal: status.signal(),
+            overdue: false,
+            stdout,
+            stderr,
+            took: self.began.elapsed(),
+        }
     }
 
     fn tail(&self) -> String {
@@ -201,7 +224,13 @@ impl Ended {
     pub(crate) fn expect_code(&self, code: i32) {
         let tail = self.stdout[self.stdout.len().saturating_sub(15)..].join("\n");
         let how = if self.overdue { "did not end in time" } else { "ended otherwise" };
-        assert_eq!(self.code, Some(code), "exit code: {how} (signal {:?})\nstdout: {tail}\nstderr: {}", self.signal, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(code),
+            "exit code: {how} (signal {:?})\nstdout: {tail}\nstderr: {}",
+            self.signal,
+            self.stderr
+        );
     }
 }
 

@@ -55,12 +55,20 @@ impl Foreign {
 /// Are all of these installed? If not, says so loudly; with `BT_ERL_NO_SKIP=1` that is a failure.
 /// A test that gets `false` returns at once and counts as skipped.
 pub(crate) fn all_installed(test: &str, needed: &[Foreign]) -> bool {
-    let missing: Vec<&str> = needed.iter().filter(|foreign| !foreign.installed()).map(|foreign| foreign.package()).collect();
+    let missing: Vec<&str> =
+        needed.iter().filter(|foreign| !foreign.installed()).map(|foreign| foreign.package()).collect();
     if missing.is_empty() {
         return true;
     }
-    let words = format!("SKIPPED: {test}: {} is not installed (Debian: apt-get install {})", missing.join(", "), missing.join(" "));
-    assert!(std::env::var_os("BT_ERL_NO_SKIP").is_none_or(|value| value != "1"), "{words}, and BT_ERL_NO_SKIP=1 forbids to skip");
+    let words = format!(
+        "SKIPPED: {test}: {} is not installed (Debian: apt-get install {})",
+        missing.join(", "),
+        missing.join(" ")
+    );
+    assert!(
+        std::env::var_os("BT_ERL_NO_SKIP").is_none_or(|value| value != "1"),
+        "{words}, and BT_ERL_NO_SKIP=1 forbids to skip"
+    );
     // Past the test harness, which would keep it back: who reads the output has to see it.
     let _ = writeln!(std::io::stderr(), "\n{words}");
     false
@@ -128,7 +136,10 @@ impl Opentracker {
         std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).expect("let the tracker into its folder");
         std::fs::set_permissions(&list, PermissionsExt::from_mode(0o644)).expect("let the tracker read its whitelist");
         let mut command = Command::new("opentracker");
-        command.args(["-i", "127.0.0.1", "-p", &port.to_string(), "-w", "whitelist", "-d"]).arg(folder).current_dir(folder);
+        command
+            .args(["-i", "127.0.0.1", "-p", &port.to_string(), "-w", "whitelist", "-d"])
+            .arg(folder)
+            .current_dir(folder);
         let guard = Guard::spawn(command);
         until("opentracker to listen", PATIENCE, || TcpStream::connect(loopback(port)).ok());
         Opentracker { _guard: guard, port }
@@ -194,7 +205,8 @@ pub(crate) fn download(foreign: Foreign, torrent: &Path, out: &Path) {
         Foreign::Transmission => panic!("Transmission does not call 127.0.0.1, so it cannot download in these tests"),
         Foreign::Mktorrent | Foreign::Opentracker => panic!("{foreign:?} cannot download"),
     };
-    let status = guard.wait(PATIENCE).unwrap_or_else(|| panic!("{foreign:?} does not finish its download: {}", guard.stderr()));
+    let status =
+        guard.wait(PATIENCE).unwrap_or_else(|| panic!("{foreign:?} does not finish its download: {}", guard.stderr()));
     assert!(status.success(), "{foreign:?}: {status}: {}", guard.stderr());
 }
 
@@ -221,8 +233,19 @@ time.sleep(0.1)
 
 fn aria2(torrent: &Path, folder: &Path, port: u16) -> Command {
     let mut command = Command::new("aria2c");
-    command.args(["--no-conf=true", "--console-log-level=warn", "--summary-interval=0", "--enable-dht=false", "--enable-dht6=false"]);
-    command.args(["--bt-enable-lpd=false", "--enable-peer-exchange=false", "--file-allocation=none", "--interface=127.0.0.1"]);
+    command.args([
+        "--no-conf=true",
+        "--console-log-level=warn",
+        "--summary-interval=0",
+        "--enable-dht=false",
+        "--enable-dht6=false",
+    ]);
+    command.args([
+        "--bt-enable-lpd=false",
+        "--enable-peer-exchange=false",
+        "--file-allocation=none",
+        "--interface=127.0.0.1",
+    ]);
     command.arg(format!("--listen-port={port}")).arg("-d").arg(folder).arg(torrent);
     command
 }

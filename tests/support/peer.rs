@@ -113,12 +113,18 @@ struct Shared {
 
 impl Seed {
     /// A seed of `content` on a loopback port of its own.
-    pub(crate) fn start(torrent: &Torrent, content: &Content, conduct: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static) -> Seed {
+    pub(crate) fn start(
+        torrent: &Torrent,
+        content: &Content,
+        conduct: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Seed {
         let listener = TcpListener::bind(loopback(0)).expect("a loopback listener");
         let addr = listener.local_addr().expect("its address");
         let log = Arc::new(Log::default());
-        let shared = Arc::new(Shared { stopped: AtomicBool::new(false), open: Mutex::default(), threads: Mutex::default() });
-        let (conduct, torrent, content): (Arc<Conduct>, _, _) = (Arc::new(conduct), Arc::new(torrent.clone()), Arc::new(content.clone()));
+        let shared =
+            Arc::new(Shared { stopped: AtomicBool::new(false), open: Mutex::default(), threads: Mutex::default() });
+        let (conduct, torrent, content): (Arc<Conduct>, _, _) =
+            (Arc::new(conduct), Arc::new(torrent.clone()), Arc::new(content.clone()));
         let (accept_log, accept_shared) = (log.clone(), shared.clone());
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -129,7 +135,8 @@ impl Seed {
                 let Ok(clone) = stream.try_clone() else { continue };
                 accept_shared.open.lock().unwrap_or_else(PoisonError::into_inner).push(clone);
                 accept_log.note(|seen| seen.connections += 1);
-                let mut wire = Wire { stream, torrent: torrent.clone(), content: content.clone(), log: accept_log.clone() };
+                let mut wire =
+                    Wire { stream, torrent: torrent.clone(), content: content.clone(), log: accept_log.clone() };
                 let conduct = conduct.clone();
                 let connection = std::thread::spawn(move || {
                     // A connection that the other side closes is how every conduct ends.

@@ -27,7 +27,6 @@ impl Torrent {
     pub(crate) fn piece_length(&self, piece: u32) -> usize {
         (self.total - u64::from(piece) * self.piece_bytes).min(self.piece_bytes) as usize
     }
-
 }
 
 /// An info hash in hexadecimal.

@@ -27,7 +27,6 @@ struct Seen {
 
 /// One request to be answered.
 pub(crate) struct Call {
-    pub(crate) request: String,
     stream: TcpStream,
     seen: Arc<Seen>,
 }
@@ -46,10 +45,10 @@ impl Tracker {
                     let request = lines.next().unwrap_or_default();
                     lines.find(String::is_empty);
                     drop(lines);
-                    seen.requests.lock().unwrap().push(request.clone());
+                    seen.requests.lock().unwrap().push(request);
                     seen.changed.notify_all();
                     // An error here is the client hanging up, which many of these tests are about.
-                    let _ = behave(&mut Call { request, stream, seen: seen.clone() });
+                    let _ = behave(&mut Call { stream, seen: seen.clone() });
                     seen.ended.fetch_add(1, Ordering::SeqCst);
                     let _guard = seen.requests.lock().unwrap();
                     seen.changed.notify_all();
@@ -90,6 +89,7 @@ impl Tracker {
         self.seen.sent.load(Ordering::SeqCst)
     }
 
+    /// Checked again whenever something happens here.
     fn wait(&self, good: impl Fn(&[String]) -> bool, what: &str) {
         let requests = self.seen.requests.lock().unwrap();
         let limit = Duration::from_secs(60);

@@ -168,7 +168,7 @@ impl<'a> Plot<'a> {
                 self.tell(&format!("connected to the seed, {address}; this is the process tree now:"));
                 let snapshot = self.swarm.system.snapshot();
                 self.story.block(view::whole(&snapshot.root, self.story.paint()));
-                self.story.explain("a _sup is a supervisor: it starts what hangs below it and restarts what crashes");
+                self.story.explain("a _sup is a supervisor: it starts what hangs below it, restarts what crashes");
                 self.act = Act::FirstHalf;
             }
             Act::Back { crashed } => self.act = Act::Connected { crashed },

@@ -28,18 +28,16 @@ pub(crate) fn lines(crash: &Crash, restarted: &Event, now: &Snapshot, paint: Pai
     let supervisor = path.rsplit_once('/').map_or("", |(supervisor, _)| supervisor);
     let took = restarted.at.saturating_duration_since(crash.at);
     let pid = |pid: Option<supervisors::Pid>| pid.map_or(String::new(), |pid| pid.to_string());
-    let place = match crash.location.as_str() {
-        "" => "unknown".to_owned(),
-        location => shorter_place(location),
-    };
     let mut facts = vec![
         ("supervisor", supervisor.to_owned()),
         ("event", "child_terminated".to_owned()),
         ("child", format!("{} {}", crash.victim.name, pid(crash.victim.pid))),
         ("reason", paint.red(format!("panic: {}", crash.message))),
-        ("where", place),
         ("decision", format!("start it again, {} later, as {}", short(took), restarted.pid)),
     ];
+    if !crash.location.is_empty() {
+        facts.insert(4, ("where", shorter_place(&crash.location)));
+    }
     if let Some((used, intensity, period)) =
         now.nodes().find(|node| node.path == supervisor).and_then(|node| node.budget)
     {

@@ -11,8 +11,8 @@ use bt_erl::rt::clock;
 use crate::cli::terminal::{Paint, Screen};
 
 /// How long a person looks at a step, and at a drawing.
-const STEP_REST: Duration = Duration::from_millis(500);
-const BLOCK_REST: Duration = Duration::from_millis(900);
+const STEP_REST: Duration = Duration::from_millis(200);
+const BLOCK_REST: Duration = Duration::from_millis(600);
 
 /// Takes what is to be told.
 pub(crate) struct Story {
@@ -51,7 +51,8 @@ impl Story {
 
     /// Plain text, as wide as it is.
     pub(crate) fn line(&self, text: &str) {
-        self.tell(vec![text.to_owned()], STEP_REST);
+        let rest = if text.is_empty() { Duration::ZERO } else { STEP_REST };
+        self.tell(vec![text.to_owned()], rest);
     }
 
     /// A drawing or a report, with air around it.
@@ -72,18 +73,28 @@ impl Story {
     }
 }
 
+/// What is told when there is nobody left to interrupt.
+pub(crate) fn epilogue(screen: &Screen, lines: &[String]) {
+    print(screen, lines);
+}
+
+/// A reader who went away misses the rest.
+fn print(screen: &Screen, lines: &[String]) {
+    screen.aside(|| {
+        let mut out = io::stdout().lock();
+        for line in lines {
+            let _ = writeln!(out, "{line}");
+        }
+        let _ = out.flush();
+    });
+}
+
 impl Narrator {
-    /// Tells everything until the story has ended. A reader who went away misses the rest.
+    /// Tells everything until the story has ended.
     pub(crate) async fn tell(self) {
         let in_no_hurry = io::stdout().is_terminal();
         while let Ok(beat) = self.beats.recv_async().await {
-            self.screen.aside(|| {
-                let mut out = io::stdout().lock();
-                for line in &beat.lines {
-                    let _ = writeln!(out, "{line}");
-                }
-                let _ = out.flush();
-            });
+            print(&self.screen, &beat.lines);
             if in_no_hurry {
                 clock::sleep(beat.rest).await;
             }

@@ -10,7 +10,7 @@ use supervisors::{Kind, Node, Pid, Status};
 use crate::cli::terminal::{Paint, columns, shorten};
 
 /// Columns for the tree itself; pids and remarks come after it.
-const NAMES: usize = 50;
+const NAMES: usize = 51;
 
 /// One process, or several that are drawn as one.
 struct Row {
@@ -115,7 +115,8 @@ fn row(node: &Node, branch: &str, mark: Mark) -> Row {
         times => remarks.push(format!("restarted {times} times")),
     }
     Row {
-        tree: format!("{branch}{}", node.name),
+        // What every tracker's URL ends in tells nothing.
+        tree: format!("{branch}{}", node.name.trim_end_matches("/announce")),
         pid: node.pid.map_or("-".to_owned(), |pid| pid.to_string()),
         remark: remarks.join(", "),
         mark,

@@ -142,7 +142,8 @@ impl BodyFault {
 }
 
 /// Holds at most `limit` bytes, whatever is sent and however it unpacks, and reads no more than that from the
-/// connection. Of several gzip members only the first counts: many empty ones would be cheap to send and dear to unpack.
+/// connection. Of several gzip members only the first counts: many empty ones would be cheap to send and dear to
+/// unpack.
 fn read_body(body: impl Read, encoding: Option<&str>, limit: usize) -> Result<Vec<u8>, BodyFault> {
     let mut sent = body.take(limit as u64 + 1);
     let mut bytes = Vec::new();

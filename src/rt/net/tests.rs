@@ -81,8 +81,11 @@ fn a_dual_stack_listener_names_ipv4_peers_by_their_ipv4_address() {
 fn a_taken_port_is_skipped_and_a_taken_range_is_named() {
     let taken = any_port();
     let port = taken.port();
-    let error = Listener::bind(BindTo::Loopback, port..=port).unwrap_err();
-    assert_eq!(error, NetError::PortTaken { ports: (port, port) });
+    for to in [BindTo::Loopback, BindTo::Any] {
+        let error = Listener::bind(to, port..=port).unwrap_err();
+        assert_eq!(error, NetError::PortTaken { ports: (port, port) });
+    }
+    let error = NetError::PortTaken { ports: (port, port) };
     assert_eq!(error.to_string(), format!("port {port} is taken by another program"));
     if let Some(last) = port.checked_add(20) {
         assert_ne!(Listener::bind(BindTo::Loopback, port..=last).unwrap().port(), port);

@@ -1,0 +1,211 @@
+//! The program by its command line: exit codes, one-sentence errors, signals, readers that go away, and the demo.
+//!
+//! What `docs/cli.md` promises beyond flags and JSON lines (those are compared with it inside of `src/cli`). Loopback only.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step of a test is a failed test")]
+
+mod support;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use support::bt_erl::{BtErl, Ended};
+use support::content::Content;
+use support::torrent::Torrent;
+use support::{free_port, loopback};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// What Ctrl-C may take, and a little for a machine that is busy with other tests.
+const CLEAN_END: Duration = Duration::from_secs(7);
+
+/// A folder with a torrent file of one MiB, announced at `announce`.
+fn torrent(announce: Option<&str>) -> (tempfile::TempDir, PathBuf, Content) {
+    let folder = tempfile::tempdir().unwrap();
+    let content = Content::single("content", 1 << 20, 7);
+    let path = folder.path().join("x.torrent");
+    std::fs::write(&path, Torrent::of(&content, 16 << 10, announce).bytes).unwrap();
+    (folder, path, content)
+}
+
+/// `bt-erl ARGS` in `home`.
+fn bt_erl(home: &Path, args: &[&str]) -> Ended {
+    BtErl::new(home, args).output(LIMIT)
+}
+
+/// It ended with `code` and said so in one sentence, in which all of `words` stand.
+#[track_caller]
+fn one_sentence(ended: &Ended, code: i32, words: &[&str]) {
+    ended.expect_code(code);
+    let errors: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "{}", ended.stderr);
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    for word in words {
+        assert!(errors[0].contains(word), "{word:?} is missing in: {}", errors[0]);
+    }
+}
+
+#[test]
+fn a_torrent_file_that_is_not_there_is_exit_code_1() {
+    let home = tempfile::tempdir().unwrap();
+    for command in ["run", "info"] {
+        one_sentence(&bt_erl(home.path(), &[command, "/no/such.torrent"]), 1, &["/no/such.torrent", "check"]);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_torrent_is_exit_code_65() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("x.torrent");
+    std::fs::write(&path, "d4:infod6:lengthi-1eee").unwrap();
+    for command in ["run", "info"] {
+        one_sentence(&bt_erl(home.path(), &[command, path.to_str().unwrap()]), 65, &["x.torrent", "get it again"]);
+    }
+}
+
+#[test]
+fn a_command_line_that_is_not_understood_is_exit_code_2_and_help_is_not() {
+    let home = tempfile::tempdir().unwrap();
+    one_sentence(&bt_erl(home.path(), &["run"]), 2, &["FILE.torrent"]);
+    one_sentence(&bt_erl(home.path(), &["run", "x", "--exit-when-stalled", "soon"]), 2, &["30s or 5m"]);
+    one_sentence(&bt_erl(home.path(), &["run", "x", "-a", "host"]), 2, &["HOST:PORT"]);
+    for args in [&["--help"][..], &["run", "--help"], &["--version"]] {
+        let ended = bt_erl(home.path(), args);
+        ended.expect_code(0);
+        assert!(ended.stdout.join("\n").contains("bt-erl"), "{args:?}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_exit_code_1_and_names_the_way_out() {
+    let (home, torrent, _) = torrent(None);
+    let taken = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    one_sentence(&bt_erl(home.path(), &["run", torrent.to_str().unwrap(), "-p", &port]), 1, &[&port, "--port"]);
+}
+
+#[test]
+fn a_download_that_gets_nothing_is_exit_code_69_when_asked_to_give_up() {
+    let (home, torrent, _) = torrent(None);
+    let nobody = loopback(free_port());
+    let ended = BtErl::run(home.path(), &torrent, &home.path().join("out"))
+        .peers([nobody])
+        .args(["--exit-when-stalled", "1"])
+        .output(LIMIT);
+    one_sentence(&ended, 69, &["nothing arrived for 1 s", "-a"]);
+    let last = ended.events().pop().unwrap();
+    assert_eq!((&last["event"], &last["exit"]), (&"error".into(), &69.into()));
+}
+
+#[test]
+fn content_that_is_there_already_is_said_so_and_ends_at_once() {
+    let (home, torrent, content) = torrent(None);
+    content.write_below(home.path());
+    let ended =
+        bt_erl(home.path(), &["run", torrent.to_str().unwrap(), "-d", home.path().to_str().unwrap(), "-p", "0"]);
+    ended.expect_code(0);
+    assert!(ended.stderr.contains("already complete"), "{}", ended.stderr);
+    let quiet = bt_erl(home.path(), &["run", torrent.to_str().unwrap(), "-qp0", "-d", home.path().to_str().unwrap()]);
+    quiet.expect_code(0);
+    assert_eq!((quiet.stderr.as_str(), quiet.stdout.len()), ("", 0));
+}
+
+#[test]
+fn a_signal_ends_a_run_in_time_although_its_tracker_never_answers() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        // Accepts, because of its backlog, and says nothing.
+        let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("http://{}/announce", silent.local_addr().unwrap());
+        let (home, torrent, _) = torrent(Some(&url));
+        let mut run = BtErl::run(home.path(), &torrent, &home.path().join("out")).start();
+        run.until_event("started", LIMIT);
+        // The announce is under way.
+        let _call = silent.accept().unwrap();
+        let asked = std::time::Instant::now();
+        run.signal(signal);
+        let ended = run.end(LIMIT);
+        ended.expect_code(code);
+        assert!(asked.elapsed() < CLEAN_END, "it took {:?}", asked.elapsed());
+        let last = ended.events().pop().unwrap();
+        assert_eq!((&last["event"], &last["exit"]), (&"stopped".into(), &code.into()));
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let (home, torrent, _) = torrent(None);
+    let program = env!("CARGO_BIN_EXE_bt-erl");
+    for args in [&["info"][..], &["info", "--json"], &["run", "--json", "-p0", "--exit-when-stalled", "1"]] {
+        let mut command = Command::new(program);
+        command.args(args).arg(&torrent).current_dir(home.path()).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!stderr.contains("panicked") && !stderr.contains("pipe"), "{args:?}: {stderr}");
+        assert_eq!(output.status.code(), Some(if args[0] == "run" { 69 } else { 0 }), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_log_file_gets_every_line_with_its_time() {
+    let (home, torrent, content) = torrent(None);
+    content.write_below(home.path());
+    let log = home.path().join("log");
+    let args = [
+        "run",
+        torrent.to_str().unwrap(),
+        "-d",
+        home.path().to_str().unwrap(),
+        "-qp0",
+        "--log-file",
+        log.to_str().unwrap(),
+    ];
+    bt_erl(home.path(), &args).expect_code(0);
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.lines().count() > 3, "{log}");
+    for line in log.lines() {
+        let (time, level) = (line.get(..24).unwrap_or(line), line.get(25..30).unwrap_or(""));
+        assert!(time.ends_with('Z') && time.contains('T'), "{line}");
+        assert!(["ERROR", "WARN ", "INFO ", "DEBUG"].contains(&level), "{line}");
+    }
+}
+
+/// The demo with a folder of its own for temporary files.
+fn demo(folder: &Path) -> Command {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_bt-erl"));
+    demo.args(["demo", "--size", "32MiB"]).env_clear().env("TMPDIR", folder).stdin(Stdio::null());
+    demo
+}
+
+#[test]
+fn the_demo_shows_a_crash_and_a_recovery_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = demo(folder.path()).output().unwrap();
+    let (story, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(0), "{story}\n{stderr}");
+    let words =
+        ["demo_sup", "tracker_server", "└── leech", "=SUPERVISOR REPORT", "restarted once", "are the same", "removed "];
+    for word in words {
+        assert!(story.contains(word), "{word:?} is missing in:\n{story}");
+    }
+    assert!(!story.contains('\u{1b}'), "colours without a terminal");
+    assert!(story.lines().all(|line| line.chars().count() <= 80), "wider than 80 columns:\n{story}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something is left");
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = demo(folder.path()).stdout(Stdio::null()).spawn().unwrap();
+    support::until("the demo to make its folder", LIMIT, || {
+        let made = std::fs::read_dir(folder.path()).unwrap().count() > 0;
+        made.then_some(())
+    });
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something is left");
+}
