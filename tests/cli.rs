@@ -68,7 +68,7 @@ fn a_file_that_is_no_torrent_is_exit_code_65() {
 #[test]
 fn a_command_line_that_is_not_understood_is_exit_code_2_and_help_is_not() {
     let home = tempfile::tempdir().unwrap();
-    one_sentence(&bt_erl(home.path(), &["run"]), 2, &["FILE.torrent"]);
+    one_sentence(&bt_erl(home.path(), &["run"]), 2, &["required"]);
     one_sentence(&bt_erl(home.path(), &["run", "x", "--exit-when-stalled", "soon"]), 2, &["30s or 5m"]);
     one_sentence(&bt_erl(home.path(), &["run", "x", "-a", "host"]), 2, &["HOST:PORT"]);
     for args in [&["--help"][..], &["run", "--help"], &["--version"]] {

@@ -340,7 +340,7 @@ impl Client {
         let Some(connection) = self.peers.get_mut(&key) else { return };
         let budget = &self.torrent.session.budget;
         // Incomplete pieces that only departed peers had may fill the budget; then one more is the only way on.
-        let stuck = self.picker.in_flight() == 0;
+        let stuck = self.picker.is_stuck();
         let mut lease = None;
         let may_open = |bytes: u32| {
             let bytes = u64::from(bytes);

@@ -113,7 +113,7 @@ pub(crate) async fn run(process: Process, mailbox: Mailbox<Msg>, announcing: Ann
         futures::pin_mut!(due);
         futures::select_biased! {
             () = shutdown => {
-                tracker.say_goodbye(!idle).await;
+                tracker.say_goodbye(&mut announce).await;
                 return Ok(());
             }
             announced = announce => tracker.settle(announced),
@@ -245,15 +245,26 @@ impl Tracker {
         self.announcing.subject.tell(&self.announcing.url, outcome);
     }
 
-    /// `stopped`, to a tracker that has us in its list or may have by an announce that is still on its way. It is told,
-    /// not asked: whatever it answers, we go.
-    async fn say_goodbye(&mut self, announcing: bool) {
-        if !self.announcing.subject.is_ending() || !(self.memory().expects_us() || announcing) {
+    /// `stopped`, to a tracker that has us in its list. An announce that is still on its way goes first, or the tracker
+    /// might hear it last and list us again. `stopped` is told, not asked: whatever the answer is, we go.
+    async fn say_goodbye(&mut self, announce: &mut Fuse<BoxFuture<'static, Announced>>) {
+        if !self.announcing.subject.is_ending() {
             return;
         }
+        let begun = clock::now();
+        if !announce.is_terminated()
+            && let Ok(Announced { event, result }) = clock::timeout(GOODBYE / 2, announce).await
+        {
+            let Ok((reply, _)) = result else { return };
+            self.memory().answered(clock::since_start(), event, &reply);
+        }
+        if !self.memory().expects_us() {
+            return;
+        }
+        let left = GOODBYE.saturating_sub(begun.elapsed());
         let url = self.request(Some(Event::Stopped)).url(&self.announcing.url);
-        let limits = HttpLimits { connect: GOODBYE, total: GOODBYE, ..self.announcing.limits.clone() };
-        match clock::timeout(GOODBYE, ask(url, &limits)).await {
+        let limits = HttpLimits { connect: left, total: left, ..self.announcing.limits.clone() };
+        match clock::timeout(left, ask(url, &limits)).await {
             Ok(Ok((reply, _))) => {
                 self.memory().answered(clock::since_start(), Some(Event::Stopped), &reply);
             }

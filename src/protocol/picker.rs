@@ -236,6 +236,12 @@ impl Picker {
         self.open.contains(piece)
     }
 
+    /// True when the open pieces wait for blocks that nobody was asked for: peers that had them may be gone for good, and
+    /// nothing that is under way will free the memory that they take.
+    pub fn is_stuck(&self) -> bool {
+        self.open.are_stuck()
+    }
+
     /// Number of open pieces.
     pub fn open_pieces(&self) -> usize {
         self.open.len()

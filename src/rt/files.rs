@@ -68,5 +68,6 @@ enum Kind {
     Other,
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests;

@@ -40,10 +40,12 @@ fn status(node: &Node) -> String {
         text = format!("{text}, {strategy} {used}/{intensity} in {period:?}");
     }
     match (&node.gave_up, &node.last_exit) {
-        (Some(cause), _) => format!("{text} (gave up: {cause})"),
-        (None, Some(reason)) => format!("{text} (last exit: {reason})"),
-        (None, None) => text,
+        (Some(cause), _) => text.push_str(&format!(" (gave up: {cause})")),
+        (None, Some(reason)) => text.push_str(&format!(" (last exit: {reason})")),
+        (None, None) => {}
     }
+    // A panic's text may have several lines.
+    text.replace('\n', " | ")
 }
 
 fn seconds(millis: u64) -> String {

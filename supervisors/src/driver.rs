@@ -10,7 +10,7 @@ use crate::{
     process::{Guarded, launch},
     reason::{Exit, ExitReason},
     reports, rt,
-    spec::SupervisorInit,
+    spec::{Kind, SupervisorInit},
     supervisor_ref::{ChildAnswer, ChildError, Request, StartAnswer, StartError, SupervisorRef},
     table::{self, Entry, Notice},
 };
@@ -178,6 +178,9 @@ impl Driver {
             Report::Restarting { key, pid, after, .. } => {
                 let spec = self.crew.inside().specs.get(key).cloned();
                 if let Some(spec) = spec {
+                    if spec.rule.kind == Kind::Supervisor && !after.is_zero() {
+                        reports::parked(&self.entry.path, &spec.rule.id, *after);
+                    }
                     events::restarting(&self.entry, &spec, *pid, *after);
                 }
             }

@@ -71,6 +71,8 @@ fn write(level: Level, line: std::fmt::Arguments<'_>) {
             log!(target: TARGET, Level::Warn, "{left_out_before} reports were left out");
         }
     }
+    // A panic's text may have several lines.
+    let line = line.to_string().replace('\n', " | ");
     log!(target: TARGET, level, "{line}");
 }
 
@@ -95,6 +97,11 @@ pub(crate) fn process_ended(entry: &Entry, reason: &ExitReason) {
     }
 }
 
+/// A supervisor child that gave up, and has a back-off, is left alone for a while.
+pub(crate) fn parked(supervisor: &str, id: &str, wait: Duration) {
+    write(Level::Warn, format_args!("SUPERVISOR REPORT  {supervisor}  parked  {id}  started again after {wait:.1?}"));
+}
+
 pub(crate) fn shutdown_timeout(supervisor: &str, id: &str, pid: Pid, limit: Duration) {
     write(
         Level::Error,
@@ -115,7 +122,7 @@ pub(crate) fn abandoned(supervisor: &str, id: &str, pid: Pid) {
 
 /// What a supervisor did about its children.
 pub(crate) fn supervisor(path: &str, report: &Report) {
-    let head = format_args!("SUPERVISOR REPORT  {path}").to_string();
+    let head = format!("SUPERVISOR REPORT  {path}");
     match report {
         Report::ChildTerminated { id, pid, reason, restart } => {
             let level = match reason {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use bt_erl::rt::spawn::block_on;
@@ -199,6 +201,27 @@ fn a_crash_of_the_tracker_process_or_of_the_client_before_it_is_not_announced() 
             assert!(requests[0].contains("event=started"));
         });
     }
+}
+
+#[test]
+fn stopped_does_not_overtake_an_announce_that_is_on_its_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (at_once, seen) = (now.clone(), most.clone());
+    let slow = Tracker::new(move |call| {
+        seen.fetch_max(at_once.fetch_add(1, SeqCst) + 1, SeqCst);
+        std::thread::sleep(Duration::from_millis(300));
+        at_once.fetch_sub(1, SeqCst);
+        call.send(b"HTTP/1.1 200 OK\r\n\r\nd8:intervali1800e5:peers0:e")
+    });
+    block_on(async {
+        let leech = session().await;
+        leech.add(torrent(&[slow.url()]), TorrentOptions::new(dir.path())).await.unwrap();
+        slow.wait_for("event=started");
+        leech.stop().await;
+        slow.wait_for("event=stopped");
+    });
+    assert_eq!(most.load(SeqCst), 1, "announces at once");
 }
 
 #[test]

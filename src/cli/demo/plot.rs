@@ -51,7 +51,11 @@ enum Act {
     /// Started again, not connected yet.
     Back { crashed: Instant },
     /// Connected again, nothing has arrived yet.
-    Connected { crashed: Instant },
+    Connected {
+        crashed: Instant,
+        /// Bytes that had come until then, so that pieces which were on their way to the disk are not taken for news.
+        downloaded: u64,
+    },
     /// Nothing more to show.
     Over,
 }
@@ -171,20 +175,24 @@ impl<'a> Plot<'a> {
                 self.story.explain("a _sup is a supervisor: it starts what hangs below it, restarts what crashes");
                 self.act = Act::FirstHalf;
             }
-            Act::Back { crashed } => self.act = Act::Connected { crashed },
+            Act::Back { crashed } => {
+                let downloaded = self.torrent.progress().downloaded;
+                self.act = Act::Connected { crashed, downloaded };
+            }
             _ => {}
         }
     }
 
     fn piece_finished(&mut self) {
         self.finished += 1;
-        let pieces = self.torrent.progress().pieces;
+        let progress = self.torrent.progress();
+        let pieces = progress.pieces;
         match self.act {
             Act::FirstHalf if self.finished * 2 >= pieces => {
                 self.tell(&format!("half of the {pieces} pieces are checked and on disk"));
                 self.crash();
             }
-            Act::Connected { crashed } => {
+            Act::Connected { crashed, downloaded } if progress.downloaded > downloaded => {
                 let gap = short(crashed.elapsed());
                 self.tell(&format!("data flows again, {gap} after the crash"));
                 self.act = Act::Over;

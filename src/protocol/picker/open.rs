@@ -59,6 +59,11 @@ impl OpenPieces {
         !self.loose.is_empty()
     }
 
+    /// True when nothing is asked for and no open piece is complete: no event that is on its way will free one.
+    pub(super) fn are_stuck(&self) -> bool {
+        self.asked == 0 && self.loose.len() == self.pieces.len()
+    }
+
     /// Opens a piece with all blocks free.
     pub(super) fn open(&mut self, piece: PieceIndex, layout: &Layout) {
         let (count, bytes) = (layout.blocks_in(piece), layout.piece_length(piece));

@@ -293,3 +293,16 @@ fn pieces_of_one_byte_and_short_last_pieces_are_granted_whole() {
     blocks.sort_unstable();
     assert_eq!(blocks, [1, 2, 2]);
 }
+
+#[test]
+fn it_is_stuck_when_only_peers_that_left_had_the_rest_of_what_is_open() {
+    let mut picker = swarm("..", &[(A, "xx"), (B, ".x")]);
+    assert!(!picker.is_stuck() || picker.open_pieces() == 0, "nothing is open");
+    let Grant::Run(asked) = grant(&mut picker, A, 4) else { panic!("nothing granted") };
+    picker.received(A, Run { blocks: 2, ..asked });
+    assert!(!picker.is_stuck(), "two blocks are on their way");
+    picker.left(A);
+    assert!(picker.is_stuck());
+    picker.received(A, asked);
+    assert!(!picker.is_stuck(), "a complete piece is with the workers, and will be finished");
+}

@@ -12,7 +12,7 @@ use std::{
 use supervisors::*;
 
 /// Longer than anything here takes; reached only by a failure.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// Runs `test` here, within [`LONG`].
 pub(crate) fn wait<T>(test: impl Future<Output = T>) -> T {
