@@ -100,16 +100,16 @@ fn first_request(wire: &mut Wire, answer: impl FnOnce(&mut Wire, Request) -> io:
     wire.greet()?;
     wire.unchoke()?;
     let request = wire.hear_request()?;
-    answer(wire, request)?;
     wire.log.deed();
+    answer(wire, request)?;
     wire.stay_silent()
 }
 
 /// Greets and sends `bytes`, then listens.
 fn after_greeting(wire: &mut Wire, bytes: &[u8]) -> io::Result<()> {
     wire.greet()?;
-    wire.send(bytes)?;
     wire.log.deed();
+    wire.send(bytes)?;
     wire.stay_silent()
 }
 
@@ -150,8 +150,8 @@ fn four_gib_frame(wire: &mut Wire) -> io::Result<()> {
 /// A frame of 4 GiB - 1 that is really sent, as far as anybody reads it.
 fn four_gib_flood(wire: &mut Wire) -> io::Result<()> {
     wire.greet()?;
-    wire.send(&[0xff, 0xff, 0xff, 0xff, 7])?;
     wire.log.deed();
+    wire.send(&[0xff, 0xff, 0xff, 0xff, 7])?;
     let zeros = vec![0; 1 << 16];
     for _ in 0..1 << 16 {
         wire.send(&zeros)?;
@@ -228,10 +228,10 @@ fn handshake_of_another_protocol(wire: &mut Wire) -> io::Result<()> {
 fn wrong_info_hash(wire: &mut Wire) -> io::Result<()> {
     wire.hear_handshake()?;
     let handshake = wire.handshake_bytes(&[0x42; 20]);
+    wire.log.deed();
     wire.send(&handshake)?;
     let bits = wire.full_bitfield();
     wire.message(5, &bits)?;
-    wire.log.deed();
     wire.unchoke()?;
     wire.stay_silent()
 }
@@ -247,8 +247,8 @@ fn spare_bits(wire: &mut Wire) -> io::Result<()> {
     let mut bits = wire.full_bitfield();
     assert!(!wire.torrent.pieces.is_multiple_of(8), "a torrent with spare bits");
     *bits.last_mut().unwrap() |= 1;
-    wire.greet_with(&bits)?;
     wire.log.deed();
+    wire.greet_with(&bits)?;
     wire.unchoke()?;
     wire.stay_silent()
 }
@@ -256,15 +256,15 @@ fn spare_bits(wire: &mut Wire) -> io::Result<()> {
 /// A bitfield that is one byte short.
 fn short_bitfield(wire: &mut Wire) -> io::Result<()> {
     let bits = wire.full_bitfield();
-    wire.greet_with(&bits[1..])?;
     wire.log.deed();
+    wire.greet_with(&bits[1..])?;
     wire.stay_silent()
 }
 
 /// A bitfield that is a MiB long.
 fn long_bitfield(wire: &mut Wire) -> io::Result<()> {
-    wire.greet_with(&vec![0xff; 1 << 20])?;
     wire.log.deed();
+    wire.greet_with(&vec![0xff; 1 << 20])?;
     wire.stay_silent()
 }
 
@@ -274,8 +274,8 @@ fn late_bitfield(wire: &mut Wire) -> io::Result<()> {
     wire.unchoke()?;
     wire.hear_request()?;
     let bits = wire.full_bitfield();
-    wire.message(5, &bits)?;
     wire.log.deed();
+    wire.message(5, &bits)?;
     wire.stay_silent()
 }
 
@@ -283,10 +283,10 @@ fn late_bitfield(wire: &mut Wire) -> io::Result<()> {
 fn have_out_of_range(wire: &mut Wire) -> io::Result<()> {
     wire.greet()?;
     let pieces = wire.torrent.pieces;
+    wire.log.deed();
     for piece in [pieces, pieces + 1, u32::MAX] {
         wire.message(4, &piece.to_be_bytes())?;
     }
-    wire.log.deed();
     wire.stay_silent()
 }
 
@@ -294,6 +294,7 @@ fn have_out_of_range(wire: &mut Wire) -> io::Result<()> {
 fn absurd_requests(wire: &mut Wire) -> io::Result<()> {
     wire.greet()?;
     wire.message(2, &[])?;
+    wire.log.deed();
     for (piece, begin, length) in [
         (0, 0, 0),
         (0, 0, u32::MAX),
@@ -304,7 +305,6 @@ fn absurd_requests(wire: &mut Wire) -> io::Result<()> {
     ] {
         wire.message(6, &[piece, begin, length].map(u32::to_be_bytes).concat())?;
     }
-    wire.log.deed();
     wire.stay_silent()
 }
 
@@ -416,10 +416,10 @@ fn keep_alive_flood(wire: &mut Wire) -> io::Result<()> {
 /// Messages of kinds that do not exist, of all sizes up to a few KiB.
 fn unknown_messages(wire: &mut Wire) -> io::Result<()> {
     wire.greet()?;
+    wire.log.deed();
     for id in 10..=255 {
         wire.message(id, &vec![id; usize::from(id) * 16])?;
     }
-    wire.log.deed();
     wire.stay_silent()
 }
 
@@ -505,8 +505,8 @@ fn out_of_turn(wire: &mut Wire) -> io::Result<()> {
     }
     let request = Request { piece: 0, begin: 0, length: BLOCK_BYTES };
     let bytes = wire.bytes_of(request);
-    wire.block(0, 0, &bytes)?;
     wire.log.deed();
+    wire.block(0, 0, &bytes)?;
     wire.stay_silent()
 }
 

@@ -79,7 +79,7 @@ async fn download(args: &RunArgs, screen: &Screen, lines: &mut Option<JsonLines<
             started = start => Ok(started?),
         }
     };
-    let Started { session, events, torrent, metainfo } = match started {
+    let Started { session, events, torrent, metainfo, alone } = match started {
         Ok(started) => started,
         Err(signal) => {
             write(lines, Line::Stopped { exit: signal.exit_code(), bytes_finished: 0 });
@@ -99,6 +99,7 @@ async fn download(args: &RunArgs, screen: &Screen, lines: &mut Option<JsonLines<
         torrent,
         events: Arc::new(events),
         heard_the_last: false,
+        alone,
         session,
     };
     download.follow(signals).await
@@ -109,6 +110,8 @@ struct Started {
     events: Events,
     torrent: Torrent,
     metainfo: Metainfo,
+    /// There is nobody to ask for peers and no peer to call.
+    alone: bool,
 }
 
 /// Everything up to a running download; the torrent file is read first, because most mistakes are there.
@@ -126,15 +129,9 @@ async fn start(args: &RunArgs) -> Result<Started, Fault> {
     options.peers = peers;
     let alone = options.peers.is_empty() && !asks_trackers;
     let session = Session::start(config).await?;
-    if alone {
-        log::warn!(
-            "there is no tracker to ask and no peer was given with -a: waiting for peers that call us{}",
-            session.local_port().map_or(String::new(), |port| format!(" on port {port}"))
-        );
-    }
     let events = session.events();
     match session.add(metainfo.clone(), options).await {
-        Ok(torrent) => Ok(Started { session, events, torrent, metainfo }),
+        Ok(torrent) => Ok(Started { session, events, torrent, metainfo, alone }),
         Err(error) => {
             stop(&session, None).await;
             Err(error.into())
@@ -190,6 +187,8 @@ struct Download<'a> {
     events: Arc<Events>,
     /// `Complete` or `Failed` has been read from `events`.
     heard_the_last: bool,
+    /// As in `Started`.
+    alone: bool,
 }
 
 impl Download<'_> {
@@ -277,6 +276,10 @@ impl Download<'_> {
                 if *finished > 0 && finished < pieces {
                     let pieces = progress::count(u64::from(*pieces), "piece");
                     self.screen.say(&format!("{finished} of {pieces} are here already; going on with the rest"));
+                }
+                if self.alone && finished < pieces {
+                    let port = self.session.local_port().map_or(String::new(), |port| format!(" on port {port}"));
+                    log::warn!("no tracker to ask, and no peer given with -a: waiting for peers that call us{port}");
                 }
             }
             Event::Peer { address, change: PeerChange::Connected { .. } } => {

@@ -21,6 +21,9 @@ pub const MAX_DEPTH: u32 = 500;
 const SLACK: Duration = Duration::from_millis(10);
 /// A request unanswered for this long is stale whatever the peer's rate.
 const STALE_FLOOR: Duration = Duration::from_secs(5);
+/// A peer that let requests go stale (is *snubbing* us) gets no work for so long; doubled each time, until a block comes.
+const FIRST_SNUB: Duration = Duration::from_secs(10);
+const LONGEST_SNUB: Duration = Duration::from_secs(160);
 /// The rate is measured over at least this long.
 const RATE_WINDOW: Duration = Duration::from_millis(100);
 
@@ -65,6 +68,9 @@ pub struct Pipeline<B> {
     probe: Option<(BlockRange, Duration)>,
     /// Requests given up that may be answered all the same: a cancel or a choke crosses the blocks on the wire.
     given_up: u32,
+    /// No work is asked for before this; how long that was, zero when blocks come.
+    snubbed_until: Duration,
+    snub: Duration,
 }
 
 /// A block that has no place in the pipeline.
@@ -90,6 +96,8 @@ impl<B> Pipeline<B> {
             round_trip: Duration::from_millis(100),
             probe: None,
             given_up: 0,
+            snubbed_until: Duration::ZERO,
+            snub: Duration::ZERO,
         }
     }
 
@@ -100,8 +108,11 @@ impl<B> Pipeline<B> {
     }
 
     /// Blocks that could be granted now so that the pipeline does not run dry; 0: enough is in hand.
-    /// `per_run` is what a grant usually brings: it is asked for while a run's worth is still to be requested.
-    pub fn room(&self) -> u32 {
+    /// None for a while after requests went stale, so that silent peers do not hold the last blocks in turn.
+    pub fn room(&self, now: Duration) -> u32 {
+        if now < self.snubbed_until {
+            return 0;
+        }
         let unsent: u32 = self.flights.iter().map(|f| f.run.blocks - f.requested).sum();
         let in_hand = self.outstanding + unsent;
         // Ask ahead by half a pipeline: the grant travels while the rest is on the wire.
@@ -172,6 +183,7 @@ impl<B> Pipeline<B> {
     /// Puts a block in its place. The run, when that was its last block.
     pub fn put(&mut self, place: Place, got: BlockRange, block: B, now: Duration) -> Option<Landed<B>> {
         self.measure(got, now);
+        (self.snub, self.snubbed_until) = (Duration::ZERO, Duration::ZERO);
         self.outstanding = self.outstanding.saturating_sub(1);
         let flight = self.flights.get_mut(place.flight)?;
         flight.out = flight.out.saturating_sub(1);
@@ -265,6 +277,8 @@ impl<B> Pipeline<B> {
             self.probe = None;
             self.slow_start = false;
             self.depth = MIN_DEPTH;
+            self.snub = (2 * self.snub).clamp(FIRST_SNUB, LONGEST_SNUB);
+            self.snubbed_until = now + self.snub;
         }
         late.into_iter().map(Flight::land).collect()
     }
@@ -392,6 +406,31 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_snubs_us_gets_no_work_for_ever_longer_until_it_delivers() {
+        let mut p = Pipeline::<u8>::new(T0);
+        let mut now = T0;
+        for rest in [10, 20, 40] {
+            p.grant(run(0, 0, 1), now);
+            sent(&mut p, now);
+            now += STALE_FLOOR;
+            assert_eq!(p.stale(now).len(), 1);
+            now += Duration::from_secs(rest - 1);
+            assert_eq!(p.room(now), 0, "before {rest} s are over");
+            now += Duration::from_secs(1);
+            assert!(p.room(now) > 0, "after {rest} s");
+        }
+        p.grant(run(0, 0, 1), now);
+        let asked = sent(&mut p, now)[0];
+        let place = p.accept(asked).expect("asked for");
+        p.put(place, asked, 0, now);
+        p.grant(run(0, 0, 1), now);
+        sent(&mut p, now);
+        now += STALE_FLOOR;
+        p.stale(now);
+        assert!(p.room(now + FIRST_SNUB) > 0, "from the beginning again");
+    }
+
+    #[test]
     fn the_depth_follows_rate_and_round_trip() {
         // 16 MiB/s: 120 ms of it are some 120 blocks beside the first 32; 21 ms some 20.
         let depth = |round_trip: Duration| {
@@ -400,7 +439,7 @@ mod tests {
             let mut n = 0;
             let mut wire = VecDeque::new();
             while now < Duration::from_secs(5) {
-                if p.room() > 0 {
+                if p.room(now) > 0 {
                     p.grant(run(n, 0, 64), now);
                     n += 1;
                 }

@@ -356,7 +356,7 @@ impl<'a> Connection<'a> {
     /// Reports finished runs and asks for work, in one message.
     fn ask(&mut self) {
         let wants = !self.peer_choked && self.am_interested && !self.asked;
-        let blocks = if wants { self.pipeline.room() } else { 0 };
+        let blocks = if wants { self.pipeline.room(self.now) } else { 0 };
         if blocks == 0 && self.done.is_empty() {
             return;
         }
