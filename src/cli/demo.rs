@@ -193,7 +193,7 @@ async fn finish(story: &Story, summary: &Summary, folder: &std::path::Path) -> R
     story.at(
         summary.took,
         &format!(
-            "{} {} at {}, {}, {} fetched again",
+            "{} {} at {}, {}, {} refetched",
             paint.green("complete:"),
             ByteSize(summary.bytes),
             rate(summary.rate()),

@@ -186,7 +186,7 @@ fn facts(progress: &Progress, width: usize) -> String {
             });
             facts.extend([(2, peers), (4, restarts)]);
             if progress.refetched > 0 {
-                facts.push((5, format!("{} fetched again", ByteSize(progress.refetched))));
+                facts.push((5, format!("{} refetched", ByteSize(progress.refetched))));
             }
             if progress.uploaded > 0 {
                 facts.push((7, format!("{} uploaded", ByteSize(progress.uploaded))));
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(
             facts(&downloading(), 138),
             "1,234/2,048 pieces · 1.2 GiB of 2 GiB · 412 MiB/s · 2.0 s left · 4/12 peers · 1 restart · \
-             64 KiB fetched again · 3 MiB uploaded"
+             64 KiB refetched · 3 MiB uploaded"
         );
     }
 

@@ -9,12 +9,17 @@ use std::path::Path;
 
 use super::files::{DiskError, DiskFault};
 
-/// All of the file at `path`. More than `at_most` bytes is [`DiskFault::TooLarge`], known after reading that many. Blocks.
+/// All of the file at `path`. More than `at_most` bytes is [`DiskFault::TooLarge`], known from its length, or after reading that many
+/// of a pipe. Blocks.
 pub fn read_whole(path: &Path, at_most: usize) -> Result<Vec<u8>, DiskError> {
     let fail = |fault| DiskError { doing: "read", path: path.to_owned(), fault };
     let file = File::open(path).map_err(|error| fail(error.into()))?;
     let limit = u64::try_from(at_most).map_or(u64::MAX, |limit| limit.saturating_add(1));
-    let mut bytes = Vec::new();
+    let length = file.metadata().map_err(|error| fail(error.into()))?.len();
+    if length >= limit {
+        return Err(fail(DiskFault::TooLarge));
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
     file.take(limit).read_to_end(&mut bytes).map_err(|error| fail(error.into()))?;
     if bytes.len() > at_most { Err(fail(DiskFault::TooLarge)) } else { Ok(bytes) }
 }

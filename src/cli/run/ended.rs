@@ -43,7 +43,7 @@ impl Summary {
     }
 }
 
-/// `complete: 300 MiB in 9.4 s (32 MiB/s) from 4 peers, 1 restart, 16 KiB fetched again: ./debian.iso`
+/// `complete: 300 MiB in 9.4 s (32 MiB/s), 4 peers, 1 restart, 16 KiB refetched: ./debian.iso`
 pub(crate) fn summary_line(summary: &Summary, place: &Path, paint: Paint) -> String {
     let place = shown(place);
     if summary.downloaded == 0 {
@@ -51,7 +51,7 @@ pub(crate) fn summary_line(summary: &Summary, place: &Path, paint: Paint) -> Str
         return format!("{} all {bytes} are here and right: {place}", paint.green("already complete:"));
     }
     format!(
-        "{} {} in {} ({}) from {}, {}, {} fetched again: {place}",
+        "{} {} in {} ({}), {}, {}, {} refetched: {place}",
         paint.green("complete:"),
         ByteSize(summary.fetched()),
         short(summary.took),
@@ -93,7 +93,7 @@ mod tests {
     fn the_summary_has_every_figure_in_one_line() {
         assert_eq!(
             summary_line(&summary(), Path::new("./debian.iso"), Paint::Plain),
-            "complete: 300 MiB in 9.4 s (31.9 MiB/s) from 4 peers, 1 restart, 16 KiB fetched again: ./debian.iso"
+            "complete: 300 MiB in 9.4 s (31.9 MiB/s), 4 peers, 1 restart, 16 KiB refetched: ./debian.iso"
         );
     }
 

@@ -108,6 +108,11 @@ impl Slot {
 }
 
 impl Place {
+    /// The system has no descriptor left for a call that needs one for a moment.
+    pub(super) fn make_room(&self) {
+        self.pool.retreat(self.id);
+    }
+
     /// The open file; `open` is called when it is not open yet, or only to read. The caller's share stays good when the
     /// pool closes its own.
     pub(super) fn opened(

@@ -46,7 +46,13 @@ impl PooledFile {
 
     /// The length in bytes; `None` when there is no such file.
     pub fn length(&self) -> Result<Option<u64>, DiskError> {
-        self.0.folder.file_length(&self.0.components)
+        match self.0.folder.file_length(&self.0.components) {
+            Err(DiskError { fault: DiskFault::TooManyOpenFiles, .. }) => {
+                self.0.place.make_room();
+                self.0.folder.file_length(&self.0.components)
+            }
+            other => other,
+        }
     }
 
     /// Makes the file, empty, and the folders above it; leaves one that is there as it is.
