@@ -81,7 +81,8 @@ impl Session {
     pub async fn add(&self, metainfo: Metainfo, options: TorrentOptions) -> Result<Torrent, SessionError> {
         let (metainfo, pool) = (Arc::new(metainfo), self.table.files.clone());
         let (described, dir) = (metainfo.clone(), options.dir.clone());
-        let content = spawn::blocking(move || Content::open(&described, &dir, &pool)).await.map_err(SessionError::Disk)?;
+        let content =
+            spawn::blocking(move || Content::open(&described, &dir, &pool)).await.map_err(SessionError::Disk)?;
         let hash = metainfo.info_hash;
         let trackers = if options.trackers { trackers_sup::announcers(&metainfo) } else { Vec::new() };
         let table = Arc::new(TorrentTable {

@@ -1,5 +1,7 @@
 //! The pages that describe the program are compared with the program.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +22,9 @@ fn declared_messages() -> BTreeMap<String, BTreeSet<String>> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(root().join("src/process")).expect("src/process") {
         let path = entry.expect("an entry").path();
-        let Some(name) = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix(".rs")) else { continue };
+        let Some(name) = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix(".rs")) else {
+            continue;
+        };
         let text = fs::read_to_string(&path).expect("a source file");
         if let Some(body) = text.split("enum Msg {\n").nth(1).and_then(|rest| rest.split("\n}").next()) {
             all.insert(name.to_owned(), variants(body));
@@ -71,7 +75,11 @@ fn drawn_tree() -> Vec<Line> {
         let depth = line[..start].chars().count() / 4;
         let columns: Vec<&str> = line[start..].split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
         let is_sup = columns[0].contains("_sup");
-        let shape = if is_sup { format!("{} {}", columns[1].replace("dynamic", "one_for_one"), columns[2]) } else { String::new() };
+        let shape = if is_sup {
+            format!("{} {}", columns[1].replace("dynamic", "one_for_one"), columns[2])
+        } else {
+            String::new()
+        };
         (depth, columns[0].to_owned(), shape, line.contains("a thread of its own"))
     };
     drawing.lines().map(line).collect()

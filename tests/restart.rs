@@ -2,6 +2,8 @@
 //!
 //! The seeds are slow on purpose, so that there is time for crashes; what paces the crashes is the program's own progress.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::collections::BTreeSet;

@@ -4,6 +4,7 @@
 //! width, so that 80 columns are a unit test.
 
 use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bt_erl::{Progress, State};
@@ -23,7 +24,7 @@ pub(crate) struct Display {
 }
 
 enum Shape {
-    Bar { bar: ProgressBar, name: String },
+    Bar { bar: ProgressBar, name: String, facts: Facts },
     Lines { next: Duration },
     Nothing,
 }
@@ -33,9 +34,10 @@ impl Display {
     pub(crate) fn new(screen: &Screen, name: &str) -> Self {
         let shape = match (screen.talk(), screen.is_terminal()) {
             (Talk::All, true) => {
+                let facts = Facts::default();
                 let bar = screen.add_bar(ProgressBar::new(1));
-                bar.set_style(bar_style(screen.paint()));
-                Shape::Bar { bar, name: clean(name).into_owned() }
+                bar.set_style(bar_style(screen.paint(), facts.clone()));
+                Shape::Bar { bar, name: clean(name).into_owned(), facts }
             }
             (Talk::All, false) => Shape::Lines { next: Duration::ZERO },
             _ => Shape::Nothing,
@@ -46,35 +48,33 @@ impl Display {
     /// For work that is counted in bytes and nothing else.
     pub(crate) fn of_bytes(screen: &Screen, name: &str, bytes: u64) -> Self {
         let display = Self::new(screen, name);
-        match &display.shape {
-            Shape::Bar { bar, name } => {
-                bar.set_length(bytes.max(1));
-                bar.set_prefix(name.clone());
-            }
-            Shape::Lines { .. } | Shape::Nothing => {}
+        if let Shape::Bar { bar, name, .. } = &display.shape {
+            bar.set_prefix(name.clone());
+            bar.set_length(bytes.max(1));
         }
         display
     }
 
     /// So many bytes are done.
     pub(crate) fn bytes(&mut self, done: u64) {
-        if let Shape::Bar { bar, .. } = &self.shape {
-            bar.set_position(done);
-            bar.set_message(ByteSize(done).to_string());
+        if let Shape::Bar { bar, facts, .. } = &self.shape {
+            facts.set(ByteSize(done).to_string());
+            move_to(bar, (done, bar.length().unwrap_or(1)));
         }
     }
 
     /// Shows `progress`. `since_start` is any clock that only goes forward.
     pub(crate) fn show(&mut self, progress: &Progress, since_start: Duration) {
         match &mut self.shape {
-            Shape::Bar { bar, name } => {
+            Shape::Bar { bar, name, facts: line } => {
                 let width = self.screen.width();
-                let (position, length) = bar_position(progress);
-                bar.set_length(length);
-                bar.set_position(position);
+                line.set(facts(progress, width.saturating_sub(2)));
                 // Indent, bar of at least 20 columns, percentage.
-                bar.set_prefix(terminal::shorten(name, width.saturating_sub(30).max(8)).into_owned());
-                bar.set_message(facts(progress, width.saturating_sub(2)));
+                let name = terminal::shorten(name, width.saturating_sub(30).max(8));
+                if bar.prefix() != name {
+                    bar.set_prefix(name.into_owned());
+                }
+                move_to(bar, bar_position(progress));
             }
             Shape::Lines { next } if since_start >= *next => {
                 *next = since_start + PLAIN_EVERY;
@@ -109,7 +109,30 @@ impl Drop for Display {
     }
 }
 
-fn bar_style(paint: Paint) -> ProgressStyle {
+/// The line below the bar. indicatif draws at every change but not too often, so two changes after one another would be drawn
+/// apart: this one waits for the next move of the bar.
+#[derive(Clone, Default)]
+struct Facts(Arc<Mutex<String>>);
+
+impl Facts {
+    fn set(&self, line: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = line;
+    }
+
+    fn write(&self, out: &mut dyn Write) {
+        let _ = out.write_str(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// One change, so one drawing.
+fn move_to(bar: &ProgressBar, (position, length): (u64, u64)) {
+    bar.update(|state| {
+        state.set_pos(position);
+        state.set_len(length);
+    });
+}
+
+fn bar_style(paint: Paint, facts: Facts) -> ProgressStyle {
     let bar = match paint {
         Paint::Colour => "{wide_bar:.cyan/blue.dim}",
         Paint::Plain => "{wide_bar}",
@@ -118,9 +141,10 @@ fn bar_style(paint: Paint) -> ProgressStyle {
     let whole = |state: &ProgressState, out: &mut dyn Write| {
         let _ = write!(out, "{:>3}%", whole_percent(state.pos(), state.len().unwrap_or(1)));
     };
-    ProgressStyle::with_template(&format!("  {{prefix}} {bar} {{whole}}\n  {{msg}}"))
+    ProgressStyle::with_template(&format!("  {{prefix}} {bar} {{whole}}\n  {{facts}}"))
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key("whole", whole)
+        .with_key("facts", move |_: &ProgressState, out: &mut dyn Write| facts.write(out))
         .progress_chars("━╸─")
 }
 

@@ -4,6 +4,9 @@
 //! calls again) and which blocks were on their way; have, want and the blocks that arrived are read again from `store`.
 //! It touches no socket, no file and no block; what to grant is `protocol::Picker`'s decision, whom to call `protocol::Book`'s.
 
+mod calls;
+mod runs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,16 +41,20 @@ pub(crate) enum Msg {
     Bad { piece: PieceIndex, sources: Vec<SocketAddr> },
     /// From `peer`: connected and shaken hands; answered by `Welcome` or `Close`.
     Joined(Joined),
-    /// From `peer`: the other side has these pieces.
+    /// From `store`: these blocks have come and are kept. From the store, so that it cannot overtake `Bad` or be overtaken.
+    Landed { piece: PieceIndex, blocks: Vec<u32> },
+    /// From `peer`: the other side has these pieces (more of them, when it is not the first).
     Bitfield { key: PeerKey, pieces: Bitfield },
     /// From `peer`: the other side has this piece too.
     Has { key: PeerKey, piece: PieceIndex },
-    /// From `peer`: `done` have landed at the store; there is room for `blocks` more (0: none now).
-    Ask { key: PeerKey, done: Vec<Run>, blocks: u32 },
-    /// From `peer`: these will not come (choked or too slow); `got` of them landed at the store all the same.
-    GiveBack { key: PeerKey, run: Run, got: Vec<u32> },
+    /// From `peer`: there is room for `blocks` more.
+    Ask { key: PeerKey, blocks: u32 },
+    /// From `peer`: these will not come (choked, or too slow).
+    GiveBack { key: PeerKey, runs: Vec<Run> },
     /// From `peer`: the other side broke the protocol.
     Misbehaved { address: SocketAddr, reason: String },
+    /// From `peer`, just before it ends: why.
+    Leaving { key: PeerKey, reason: String },
     /// From the process table: a peer process ended.
     Down { key: PeerKey, down: Down },
     /// From `tracker` or the user: addresses where peers may be.
@@ -86,6 +93,8 @@ struct Connection {
     pieces: u32,
     interested: bool,
     wants: u32,
+    /// Its own words for why it ends; a process that panicked had none.
+    leaving: Option<String>,
 }
 
 /// The process body.
@@ -96,7 +105,9 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
     torrent.store.cast(store::Msg::Hello);
     let mut client = loop {
         match inbox.next().await {
-            Some(Msg::Ready { have, partials, in_hand }) => break Client::new(torrent.clone(), have, partials, in_hand),
+            Some(Msg::Ready { have, partials, in_hand }) => {
+                break Client::new(torrent.clone(), have, partials, in_hand);
+            }
             Some(Msg::Found { addresses, direct }) => note(&torrent, &addresses, direct),
             Some(_) => {} // of an earlier life: its peers are gone, its pieces come with Ready
             None => return Ok(()),
@@ -134,7 +145,12 @@ fn note(torrent: &TorrentTable, addresses: &[SocketAddr], direct: bool) {
 }
 
 impl Client {
-    fn new(torrent: Arc<TorrentTable>, have: Bitfield, partials: Vec<(PieceIndex, Bitfield)>, in_hand: Vec<PieceIndex>) -> Self {
+    fn new(
+        torrent: Arc<TorrentTable>,
+        have: Bitfield,
+        partials: Vec<(PieceIndex, Bitfield)>,
+        in_hand: Vec<PieceIndex>,
+    ) -> Self {
         let layout = torrent.metainfo.layout.clone();
         let whole = in_hand.into_iter().map(|piece| (piece, Bitfield::full(layout.blocks_in(piece))));
         let open: Vec<_> = partials.into_iter().chain(whole).collect();
@@ -162,9 +178,15 @@ impl Client {
             Msg::Joined(joined) => self.joined(joined),
             Msg::Bitfield { key, pieces } => self.bitfield(key, pieces),
             Msg::Has { key, piece } => self.has(key, piece),
-            Msg::Ask { key, done, blocks } => self.ask(key, &done, blocks),
-            Msg::GiveBack { key, run, got } => self.give_back(key, run, &got),
+            Msg::Landed { piece, blocks } => self.landed(piece, &blocks),
+            Msg::Ask { key, blocks } => self.ask(key, blocks),
+            Msg::GiveBack { key, runs } => self.give_back(key, &runs),
             Msg::Misbehaved { address, reason } => self.ban(address, reason),
+            Msg::Leaving { key, reason } => {
+                if let Some(connection) = self.peers.get_mut(&key) {
+                    connection.leaving = Some(reason);
+                }
+            }
             Msg::Down { key, down } => self.left(key, &down),
             Msg::Found { addresses, direct } => {
                 note(&self.torrent, &addresses, direct);
@@ -232,7 +254,10 @@ impl Client {
 
     fn joined(&mut self, joined: Joined) {
         let Joined { key, pid, addr, address, peer_id, outgoing } = joined;
-        let double = self.peers.values().any(|c| c.address == address || (c.peer_id == peer_id && c.address.ip() == address.ip()));
+        let double = self
+            .peers
+            .values()
+            .any(|c| c.address == address || (c.peer_id == peer_id && c.address.ip() == address.ip()));
         let full = self.peers.len() >= self.torrent.options.max_peers;
         if double || full {
             let reason = if double { "connected already" } else { "enough peers are connected" };
@@ -243,7 +268,8 @@ impl Client {
         lock(&self.torrent.book).connected(address);
         let _ = addr.cast(peer::Msg::Welcome { have: self.have.clone() });
         self.picker.joined(key, Bitfield::new(self.layout.pieces()));
-        self.peers.insert(key, Connection { addr, address, peer_id, pieces: 0, interested: false, wants: 0 });
+        self.peers
+            .insert(key, Connection { addr, address, peer_id, pieces: 0, interested: false, wants: 0, leaving: None });
         self.torrent.counts.peers.store(self.peers.len() as u32, Ordering::Relaxed);
         let change = PeerChange::Connected { peer_id: peer_id.to_string(), outgoing };
         self.torrent.tell(Event::Peer { address, change });
@@ -255,7 +281,8 @@ impl Client {
         self.waiting.remove(&key);
         if let Some(connection) = self.peers.remove(&key) {
             self.torrent.counts.peers.store(self.peers.len() as u32, Ordering::Relaxed);
-            let change = PeerChange::Disconnected { reason: down.reason.to_string() };
+            let reason = connection.leaving.unwrap_or_else(|| down.reason.to_string());
+            let change = PeerChange::Disconnected { reason };
             self.torrent.tell(Event::Peer { address: connection.address, change });
         }
         self.wake();
@@ -272,11 +299,15 @@ impl Client {
     }
 
     fn bitfield(&mut self, key: PeerKey, pieces: Bitfield) {
-        if let Some(connection) = self.peers.get_mut(&key) {
+        let Some(connection) = self.peers.get_mut(&key) else { return };
+        if connection.pieces == 0 {
             connection.pieces = pieces.count();
             self.picker.joined(key, pieces);
-            self.interest(key);
+        } else {
+            pieces.iter_ones().for_each(|piece| self.picker.has(key, PieceIndex(piece)));
+            connection.pieces = pieces.count();
         }
+        self.interest(key);
     }
 
     fn has(&mut self, key: PeerKey, piece: PieceIndex) {
@@ -305,112 +336,6 @@ impl Client {
         let interested: Vec<PeerKey> = self.peers.iter().filter(|(_, c)| c.interested).map(|(key, _)| *key).collect();
         for key in interested {
             self.interest(key);
-        }
-    }
-
-    // -- runs -----------------------------------------------------------------------------------------------------
-
-    fn ask(&mut self, key: PeerKey, done: &[Run], blocks: u32) {
-        for run in done {
-            self.picker.received(key, *run);
-        }
-        if blocks > 0
-            && let Some(connection) = self.peers.get_mut(&key)
-        {
-            connection.wants = blocks;
-            self.grant(key);
-        }
-    }
-
-    fn give_back(&mut self, key: PeerKey, run: Run, got: &[u32]) {
-        for block in got {
-            self.picker.received(key, Run { piece: run.piece, first: *block, blocks: 1 });
-        }
-        self.picker.give_back(key, run);
-        self.settle_leases();
-        self.wake();
-    }
-
-    /// A piece of which nothing had arrived is open no longer when its last request came back.
-    fn settle_leases(&mut self) {
-        self.leases.retain(|piece, _| self.picker.is_open(*piece));
-    }
-
-    fn grant(&mut self, key: PeerKey) {
-        let Some(connection) = self.peers.get_mut(&key) else { return };
-        let budget = &self.torrent.session.budget;
-        // Incomplete pieces that only departed peers had may fill the budget; then one more is the only way on.
-        let stuck = self.picker.is_stuck();
-        let mut lease = None;
-        let may_open = |bytes: u32| {
-            let bytes = u64::from(bytes);
-            lease = budget.try_reserve(bytes).or_else(|| stuck.then(|| budget.reserve_anyway(bytes)));
-            lease.is_some()
-        };
-        match self.picker.grant(key, connection.wants, clock::since_start(), may_open) {
-            Grant::Run(run) => {
-                self.waiting.remove(&key);
-                connection.wants = 0;
-                if let Some(lease) = lease {
-                    self.leases.insert(run.piece, lease);
-                }
-                let _ = connection.addr.cast(peer::Msg::Grant { run });
-            }
-            Grant::Later | Grant::Nothing => {
-                self.waiting.insert(key);
-            }
-        }
-    }
-
-    /// Something came free: those who wait may have it.
-    fn wake(&mut self) {
-        for key in self.waiting.clone() {
-            self.grant(key);
-        }
-    }
-
-    // -- calling --------------------------------------------------------------------------------------------------
-
-    fn call(&mut self) {
-        if self.pieces.is_complete() || self.torrent.session.is_stopping() {
-            return;
-        }
-        let mut book = lock(&self.torrent.book);
-        let room = (self.torrent.options.max_peers.saturating_sub(self.peers.len())).min(MAX_CALLING);
-        while book.held().saturating_sub(self.peers.len()) < room
-            && let Some(address) = book.call_next(clock::since_start())
-        {
-            self.torrent.peers_sup.cast_start_child(peers_sup::outgoing(&self.torrent, address));
-        }
-    }
-
-    fn incoming(&mut self, socket: Socket, address: SocketAddr, peer_id: PeerId) {
-        let full = self.peers.len() >= self.torrent.options.max_peers;
-        if full || lock(&self.torrent.book).is_banned(address) {
-            return socket.shutdown();
-        }
-        self.torrent.peers_sup.cast_start_child(peers_sup::incoming(&self.torrent, socket, address, peer_id));
-    }
-
-    fn tick(&mut self) {
-        self.measure();
-        self.call();
-        self.wake();
-        let few = !self.pieces.is_complete() && self.peers.len() < 10;
-        for announcer in self.torrent.trackers.iter().filter(|_| few) {
-            announcer.cast(tracker::Msg::NeedPeers);
-        }
-    }
-
-    fn measure(&mut self) {
-        let (at, bytes) = (clock::since_start(), self.torrent.counts.downloaded.load(Ordering::Relaxed));
-        let seconds = at.saturating_sub(self.measured.0).as_secs_f64();
-        if seconds > 0.1 {
-            let now = bytes.saturating_sub(self.measured.1) as f64 / seconds;
-            let before = self.torrent.counts.rate.load(Ordering::Relaxed) as f64;
-            let smooth = if before == 0.0 { now } else { 0.7 * before + 0.3 * now };
-            self.torrent.counts.rate.store(smooth as u64, Ordering::Relaxed);
-            self.measured = (at, bytes);
         }
     }
 }

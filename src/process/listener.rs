@@ -29,9 +29,7 @@ pub(crate) async fn run(_process: Process, session: Arc<SessionTable>, listener:
     let mut shaking = FuturesUnordered::new();
     loop {
         let room = shaking.len() < MAX_SHAKING;
-        let accept = async {
-            if room { listener.accept().await } else { std::future::pending().await }
-        };
+        let accept = async { if room { listener.accept().await } else { std::future::pending().await } };
         futures::select_biased! {
             shaken = shaking.select_next_some() => hand_over(&session, shaken),
             accepted = Box::pin(accept).fuse() => match accepted {

@@ -35,11 +35,7 @@ pub(crate) enum Msg {
     /// From `client`, when it starts: send `Ready` as soon as the check is over.
     Hello,
     /// From `peer`: blocks that were asked for have come.
-    Landed {
-        piece: PieceIndex,
-        blocks: Vec<(u32, Block)>,
-        source: SocketAddr,
-    },
+    Landed { piece: PieceIndex, blocks: Vec<(u32, Block)>, source: SocketAddr },
     /// From `piece_worker`: the piece failed its hash.
     Bad { piece: PieceIndex, sources: Vec<SocketAddr>, bytes: u64 },
     /// From `piece_worker`, during the check: `piece` is on disk and whole, or not.
@@ -154,9 +150,13 @@ impl Store {
 
     fn landed(&mut self, piece: PieceIndex, blocks: Vec<(u32, Block)>, source: SocketAddr) {
         let block_bytes = blocks.first().map_or(0, |(_, block)| block.len() as u64);
+        let numbers: Vec<u32> = blocks.iter().map(|(n, _)| *n).collect();
         let (put, doubles) = lock(&self.torrent.vault).put(piece, blocks, source);
         if doubles > 0 {
             self.torrent.counts.wasted.fetch_add(u64::from(doubles) * block_bytes, Ordering::Relaxed);
+        }
+        if !matches!(put, Put::Late) {
+            self.torrent.client.cast(client::Msg::Landed { piece, blocks: numbers });
         }
         if let Put::Whole(whole) = put {
             let job = Job::new(self.torrent.clone(), whole, 0);
@@ -215,7 +215,8 @@ impl Store {
             self.client_waits = false;
             let vault = lock(&self.torrent.vault);
             let in_hand: Vec<PieceIndex> = vault.in_hand().collect();
-            let ready = client::Msg::Ready { have: vault.have().clone(), partials: vault.partials().collect(), in_hand };
+            let ready =
+                client::Msg::Ready { have: vault.have().clone(), partials: vault.partials().collect(), in_hand };
             self.torrent.client.cast(ready);
         }
     }

@@ -227,7 +227,7 @@ impl Tracker {
             log::warn!(target: LOG, "{name}: the tracker warns: {warning}");
         }
         let outcome = TrackerOutcome::Announced { peers, interval_secs: secs, warning: reply.warning };
-        self.announcing.subject.tell(&self.announcing.url, outcome);
+        self.announcing.subject.tell(&without_secrets(&self.announcing.url), outcome);
         if !reply.peers.is_empty() {
             self.announcing.subject.found(reply.peers);
         }
@@ -242,7 +242,7 @@ impl Tracker {
         let secs = wait.as_secs().max(1);
         log::log!(target: LOG, level, "{}: {fault}; trying again in {secs} s", self.name());
         let outcome = TrackerOutcome::Failed { reason: fault.to_string(), retry_secs: secs };
-        self.announcing.subject.tell(&self.announcing.url, outcome);
+        self.announcing.subject.tell(&without_secrets(&self.announcing.url), outcome);
     }
 
     /// `stopped`, to a tracker that has us in its list. An announce that is still on its way goes first, or the tracker
@@ -308,7 +308,7 @@ fn is_worth_calling(peer: SocketAddr, tracker_is_local: bool, our_port: u16) -> 
 
 /// The URL without what may be a passkey: its query, its user, and all of its path but a last part that every tracker
 /// has.
-fn without_secrets(url: &str) -> String {
+pub(crate) fn without_secrets(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));

@@ -70,7 +70,8 @@ impl Book {
         if self.entries.len() >= MAX_ADDRESSES && !direct {
             return false;
         }
-        self.entries.insert(address, Entry { standing: Standing::Idle, failures: 0, trust: 0, direct, not_before: now });
+        self.entries
+            .insert(address, Entry { standing: Standing::Idle, failures: 0, trust: 0, direct, not_before: now });
         true
     }
 
@@ -89,7 +90,9 @@ impl Book {
         let (address, entry) = self
             .entries
             .iter_mut()
-            .filter(|(_, e)| e.standing == Standing::Idle && e.not_before <= now && (e.direct || e.failures < MAX_FAILURES))
+            .filter(|(_, e)| {
+                e.standing == Standing::Idle && e.not_before <= now && (e.direct || e.failures < MAX_FAILURES)
+            })
             .min_by_key(|(_, e)| (!e.direct, e.failures))?;
         entry.standing = Standing::Held;
         Some(*address)
@@ -128,7 +131,13 @@ impl Book {
 
     /// A peer at `address` broke the protocol or lied: it is never called or let in again.
     pub fn ban(&mut self, address: SocketAddr) {
-        let blank = Entry { standing: Standing::Banned, failures: 0, trust: BANNED_TRUST, direct: false, not_before: Duration::ZERO };
+        let blank = Entry {
+            standing: Standing::Banned,
+            failures: 0,
+            trust: BANNED_TRUST,
+            direct: false,
+            not_before: Duration::ZERO,
+        };
         self.entries.entry(address).or_insert(blank).standing = Standing::Banned;
         *self.banned_hosts.entry(address.ip()).or_insert(0) += 1;
     }

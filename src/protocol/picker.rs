@@ -186,7 +186,7 @@ impl Picker {
     }
 
     /// Blocks are here, from whomever. Returns how many of them are news; the others came twice.
-    pub fn received(&mut self, _key: PeerKey, run: Run) -> u32 {
+    pub fn received(&mut self, run: Run) -> u32 {
         self.arrived(run)
     }
 

@@ -182,7 +182,9 @@ mod tests {
     fn a_restart_keeps_what_the_workers_hold_and_forgets_what_is_lost() {
         let mut v = vault();
         let (Put::Whole(held), _) = v.put(P, vec![(0, 'a'), (1, 'b'), (2, 'c')], 1) else { panic!("not whole") };
-        let (Put::Whole(lost), _) = v.put(PieceIndex(1), vec![(0, 'a'), (1, 'b'), (2, 'c')], 1) else { panic!("not whole") };
+        let (Put::Whole(lost), _) = v.put(PieceIndex(1), vec![(0, 'a'), (1, 'b'), (2, 'c')], 1) else {
+            panic!("not whole")
+        };
         drop(lost);
         v.reclaim();
         assert_eq!(v.in_hand().collect::<Vec<_>>(), [P]);

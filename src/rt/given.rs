@@ -15,7 +15,11 @@ pub fn read_whole(path: &Path, at_most: usize) -> Result<Vec<u8>, DiskError> {
     let fail = |fault| DiskError { doing: "read", path: path.to_owned(), fault };
     let file = File::open(path).map_err(|error| fail(error.into()))?;
     let limit = u64::try_from(at_most).map_or(u64::MAX, |limit| limit.saturating_add(1));
-    let length = file.metadata().map_err(|error| fail(error.into()))?.len();
+    let facts = file.metadata().map_err(|error| fail(error.into()))?;
+    if facts.is_dir() {
+        return Err(fail(DiskFault::NotAFile));
+    }
+    let length = facts.len();
     if length >= limit {
         return Err(fail(DiskFault::TooLarge));
     }

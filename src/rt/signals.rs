@@ -14,7 +14,7 @@ use futures::StreamExt;
 pub enum Signal {
     /// SIGINT: Ctrl-C in a terminal.
     Interrupt,
-    /// SIGTERM: `kill`, or a system that shuts down.
+    /// SIGTERM: `kill`, or a system that shuts down. SIGHUP too: the terminal was closed.
     Terminate,
 }
 
@@ -44,10 +44,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes over SIGINT and SIGTERM for this OS process.
+    /// Takes over SIGINT, SIGTERM and SIGHUP for this OS process.
     pub fn new() -> io::Result<Self> {
         #[cfg(unix)]
-        let wanted = [async_signal::Signal::Int, async_signal::Signal::Term];
+        let wanted = [async_signal::Signal::Int, async_signal::Signal::Term, async_signal::Signal::Hup];
         #[cfg(not(unix))]
         let wanted = [async_signal::Signal::Int];
         Ok(Self { stream: async_signal::Signals::new(wanted)? })

@@ -5,5 +5,5 @@
 
 pub(crate) mod bt_erl_sup;
 
-pub(crate) use bt_erl_sup::torrents_sup::torrent_sup::{peers_sup, trackers_sup};
 pub(crate) use bt_erl_sup::torrents_sup::torrent_sup::trackers_sup::Announcer;
+pub(crate) use bt_erl_sup::torrents_sup::torrent_sup::{peers_sup, trackers_sup};

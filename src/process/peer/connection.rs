@@ -3,6 +3,8 @@
 //! Part of `peer`. It waits for the first of: a message in the mailbox, bytes from the socket, room in the socket, the timer; then
 //! routes it. What to ask for is decided by `protocol::Pipeline`, what to serve by `protocol::Upload`.
 
+mod serving;
+
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -24,8 +26,8 @@ use crate::protocol::upload::{Asked, Upload};
 use crate::protocol::wire::{self, Decoded, Limits};
 use crate::protocol::{Bitfield, BlockRange, Layout, Message, PeerId, PeerKey, PieceIndex, WireError};
 use crate::rt::blocks::Block;
-use crate::rt::{clock, spawn};
 use crate::rt::net::Socket;
+use crate::rt::{clock, spawn};
 use crate::tables::TorrentTable;
 
 /// The peer's timer: keep-alive, stale requests, work asked for.
@@ -43,6 +45,8 @@ const ENOUGH_WAITING: usize = 512 * 1024;
 const TURN: usize = 16;
 /// Blocks that nobody ever asked for that a peer may send per minute before it counts as a flood.
 const MAX_UNREQUESTED: u32 = 60;
+/// The same for bitfields that are not the first message.
+const MAX_LATE_BITFIELDS: u32 = 60;
 
 enum Wake {
     Mail(Msg),
@@ -61,13 +65,14 @@ struct Connection<'a> {
     out: Outbox,
     have: Bitfield,
     theirs: Bitfield,
-    /// A bitfield may only come before any other message.
-    may_bitfield: bool,
+    /// Nothing but the handshake and keep-alives came before.
+    first: bool,
+    /// Bitfields that came later: not in BEP 3, but aria2 sends one in place of many haves.
+    late_bitfields: u32,
     peer_choked: bool,
     am_interested: bool,
     pipeline: Pipeline<Block>,
     asked: bool,
-    done: Vec<crate::protocol::Run>,
     upload: Upload,
     unrequested: u32,
     heard: Duration,
@@ -104,6 +109,7 @@ pub(super) async fn run(
     };
     connection.hand_over();
     socket.shutdown();
+    torrent.client.cast(client::Msg::Leaving { key, reason: end.to_string() });
     end
 }
 
@@ -125,12 +131,12 @@ impl<'a> Connection<'a> {
             out,
             have,
             theirs: Bitfield::new(layout.pieces()),
-            may_bitfield: true,
+            first: true,
+            late_bitfields: 0,
             peer_choked: true,
             am_interested: false,
             pipeline: Pipeline::new(now),
             asked: false,
-            done: Vec::new(),
             upload: Upload::default(),
             unrequested: 0,
             heard: now,
@@ -268,9 +274,9 @@ impl<'a> Connection<'a> {
     // -- from the other side --------------------------------------------------------------------------------------
 
     fn message(&mut self, message: Message<'_>) -> Result<(), End> {
-        let first = std::mem::take(&mut self.may_bitfield);
+        let first = std::mem::take(&mut self.first);
         match message {
-            Message::KeepAlive => self.may_bitfield = first,
+            Message::KeepAlive => self.first = first,
             Message::Choke => {
                 self.peer_choked = true;
                 for landed in self.pipeline.drain() {
@@ -286,23 +292,33 @@ impl<'a> Connection<'a> {
                     self.part_if_both_seed()?;
                 }
             }
-            Message::Bitfield(_) if !first => {
-                return Err(End::Misbehaved("sent a bitfield after other messages".to_owned()));
-            }
-            Message::Bitfield(bits) => {
-                let pieces = Bitfield::from_wire(bits, self.layout.pieces());
-                let pieces = pieces.map_err(|e| End::Misbehaved(format!("sent a bad bitfield: {e}")))?;
-                self.theirs = pieces.clone();
-                self.torrent.client.cast(client::Msg::Bitfield { key: self.key, pieces });
-                self.part_if_both_seed()?;
-            }
+            Message::Bitfield(bits) => self.bitfield(bits, first)?,
             Message::Request(range) => self.requested(range)?,
             Message::Cancel(range) => self.upload.cancel(range),
             Message::Block { piece, begin, bytes } => self.block(piece, begin, bytes)?,
             Message::Port(_) => {}
-            Message::Unknown { id, length } => log::trace!("peer {}: message {id} of {length} bytes skipped", self.address),
+            Message::Unknown { id, length } => {
+                log::trace!("peer {}: message {id} of {length} bytes skipped", self.address)
+            }
         }
         Ok(())
+    }
+
+    fn bitfield(&mut self, bits: &[u8], first: bool) -> Result<(), End> {
+        let mut pieces = Bitfield::from_wire(bits, self.layout.pieces())
+            .map_err(|error| End::Misbehaved(format!("sent a bad bitfield: {error}")))?;
+        if !first {
+            self.late_bitfields += 1;
+            if self.late_bitfields > MAX_LATE_BITFIELDS {
+                return Err(End::Misbehaved("floods us with bitfields".to_owned()));
+            }
+            self.theirs.iter_ones().for_each(|piece| {
+                pieces.set(piece);
+            });
+        }
+        self.theirs = pieces.clone();
+        self.torrent.client.cast(client::Msg::Bitfield { key: self.key, pieces });
+        self.part_if_both_seed()
     }
 
     fn block(&mut self, piece: PieceIndex, begin: u32, bytes: &[u8]) -> Result<(), End> {
@@ -321,20 +337,9 @@ impl<'a> Connection<'a> {
         };
         let block = self.torrent.session.pool.copy(bytes);
         if let Some(landed) = self.pipeline.put(place, range, block, self.now) {
-            self.done.push(landed.run);
             self.land(landed);
         }
         Ok(())
-    }
-
-    fn requested(&mut self, range: BlockRange) -> Result<(), End> {
-        if !self.have.get(range.piece.0) {
-            return Err(End::Misbehaved(format!("asked for piece {}, which was never announced to it", range.piece)));
-        }
-        match self.upload.request(range) {
-            Asked::Queued | Asked::Choked => Ok(()),
-            Asked::Flood => Err(End::Misbehaved("floods us with requests".to_owned())),
-        }
     }
 
     /// After a batch of messages: more requests out, finished runs reported, work asked for, reads started.
@@ -353,16 +358,15 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Reports finished runs and asks for work, in one message.
     fn ask(&mut self) {
-        let wants = !self.peer_choked && self.am_interested && !self.asked;
-        let blocks = if wants { self.pipeline.room(self.now) } else { 0 };
-        if blocks == 0 && self.done.is_empty() {
+        if self.peer_choked || !self.am_interested || self.asked {
             return;
         }
-        self.asked |= blocks > 0;
-        let done = std::mem::take(&mut self.done);
-        self.torrent.client.cast(client::Msg::Ask { key: self.key, done, blocks });
+        let blocks = self.pipeline.room(self.now);
+        if blocks > 0 {
+            self.asked = true;
+            self.torrent.client.cast(client::Msg::Ask { key: self.key, blocks });
+        }
     }
 
     fn land(&self, landed: Landed<Block>) {
@@ -371,12 +375,11 @@ impl<'a> Connection<'a> {
     }
 
     fn give_back(&self, landed: Landed<Block>) {
-        let run = landed.run;
-        let got = landed.blocks.iter().map(|(n, _)| *n).collect();
+        let runs = landed.missing();
         if !landed.blocks.is_empty() {
             self.land(landed);
         }
-        self.torrent.client.cast(client::Msg::GiveBack { key: self.key, run, got });
+        self.torrent.client.cast(client::Msg::GiveBack { key: self.key, runs });
     }
 
     /// At the end of the connection: what has come is not thrown away.
@@ -384,42 +387,6 @@ impl<'a> Connection<'a> {
         for landed in self.pipeline.drain() {
             self.give_back(landed);
         }
-    }
-
-    // -- uploading ------------------------------------------------------------------------------------------------
-
-    /// Whoever is interested is served.
-    fn unchoke(&mut self) {
-        if !self.upload.is_unchoked() {
-            self.upload.set_unchoked(true);
-            self.out.message(&Message::Unchoke);
-        }
-    }
-
-    fn read_for_them(&mut self) {
-        while self.out.waiting() < ENOUGH_WAITING
-            && let Some(ranges) = self.upload.next_read()
-        {
-            let read = file_worker::Read { torrent: self.torrent.clone(), ranges, to: self.me.clone() };
-            self.torrent.session.file_jobs.cast(file_worker::Msg::Read(read));
-        }
-    }
-
-    fn send_blocks(&mut self, ranges: &[BlockRange], blocks: Vec<Block>) {
-        self.upload.read_ended();
-        let mut blocks = blocks.into_iter();
-        for range in ranges {
-            self.out.bytes(&wire::block_header(*range));
-            let mut left = range.length;
-            while left > 0
-                && let Some(block) = blocks.next()
-            {
-                left -= block.len() as u32;
-                self.out.block(block);
-            }
-            self.torrent.counts.uploaded.fetch_add(u64::from(range.length), Ordering::Relaxed);
-        }
-        self.read_for_them();
     }
 
     // -- the 10-second timer --------------------------------------------------------------------------------------
@@ -432,6 +399,7 @@ impl<'a> Connection<'a> {
             self.out.message(&Message::KeepAlive);
         }
         self.unrequested = self.unrequested.saturating_sub(MAX_UNREQUESTED / 6);
+        self.late_bitfields = self.late_bitfields.saturating_sub(MAX_LATE_BITFIELDS / 6);
         for landed in self.pipeline.stale(self.now) {
             self.give_back(landed);
         }

@@ -168,7 +168,7 @@ fn no_piece_is_opened_without_memory_and_the_question_names_its_length() {
 fn blocks_that_are_given_back_go_to_the_next_who_asks() {
     let mut p = swarm(".", &[(A, "x"), (B, "x")]);
     assert_eq!(grant(&mut p, A, 4), granted(0, 0, 4));
-    assert_eq!(p.received(A, run(0, 1, 1)), 1);
+    assert_eq!(p.received(run(0, 1, 1)), 1);
     p.give_back(A, run(0, 0, 4));
     assert_eq!(p.in_flight(), 0);
     assert_eq!([4, 4].map(|n| grant(&mut p, B, n)), [granted(0, 0, 1), granted(0, 2, 2)]);
@@ -196,18 +196,18 @@ fn blocks_that_come_late_open_their_piece_again() {
     assert_eq!(grant(&mut p, A, 4), granted(0, 0, 4));
     p.give_back(A, run(0, 0, 4));
     assert_eq!(p.open_pieces(), 0);
-    assert_eq!(p.received(A, run(0, 0, 2)), 2);
-    assert_eq!(p.received(A, run(0, 0, 2)), 0, "they came twice");
+    assert_eq!(p.received(run(0, 0, 2)), 2);
+    assert_eq!(p.received(run(0, 0, 2)), 0, "they came twice");
     assert_eq!(grant(&mut p, A, 4), granted(0, 2, 2));
-    assert_eq!(p.received(A, run(0, 4, 9)), 0, "no such blocks");
-    assert_eq!(p.received(A, run(9, 0, 1)), 0, "no such piece");
+    assert_eq!(p.received(run(0, 4, 9)), 0, "no such blocks");
+    assert_eq!(p.received(run(9, 0, 1)), 0, "no such piece");
 }
 
 #[test]
 fn a_piece_that_failed_its_hash_is_fetched_anew() {
     let mut p = swarm("..", &[(A, "xx")]);
     let Grant::Run(first) = grant(&mut p, A, 4) else { panic!("nothing granted") };
-    p.received(A, first);
+    p.received(first);
     assert_eq!(p.partition(), Partition { want: 1, in_flight: 1, ..Partition::default() });
     p.failed(first.piece);
     assert_eq!(p.partition(), Partition { want: 2, ..Partition::default() });
@@ -253,13 +253,13 @@ fn in_the_endgame_too_what_was_asked_for_just_now_is_not_fetched_twice() {
 fn the_last_block_held_by_a_silent_peer_does_not_stop_the_download() {
     let mut p = swarm("xxx.", &[(A, "xxxx"), (B, "xxxx")]);
     let Grant::Run(last) = grant(&mut p, A, 4) else { panic!("nothing granted") };
-    p.received(A, run(3, 0, 3));
+    p.received(run(3, 0, 3));
     assert_eq!(late(&mut p, B, 4), granted(3, 3, 1));
-    assert_eq!(p.received(B, run(3, 3, 1)), 1);
+    assert_eq!(p.received(run(3, 3, 1)), 1);
     p.finished(last.piece);
     assert_eq!(p.partition(), Partition { have: 4, ..Partition::default() });
     p.give_back(A, last);
-    assert_eq!(p.received(A, last), 0);
+    assert_eq!(p.received(last), 0);
     assert_eq!((p.in_flight(), p.open_pieces()), (0, 0));
 }
 
@@ -299,10 +299,10 @@ fn it_is_stuck_when_only_peers_that_left_had_the_rest_of_what_is_open() {
     let mut picker = swarm("..", &[(A, "xx"), (B, ".x")]);
     assert!(!picker.is_stuck() || picker.open_pieces() == 0, "nothing is open");
     let Grant::Run(asked) = grant(&mut picker, A, 4) else { panic!("nothing granted") };
-    picker.received(A, Run { blocks: 2, ..asked });
+    picker.received(Run { blocks: 2, ..asked });
     assert!(!picker.is_stuck(), "two blocks are on their way");
     picker.left(A);
     assert!(picker.is_stuck());
-    picker.received(A, asked);
+    picker.received(asked);
     assert!(!picker.is_stuck(), "a complete piece is with the workers, and will be finished");
 }

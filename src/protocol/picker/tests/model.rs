@@ -84,10 +84,10 @@ impl Model {
             Happens::Grant { key, blocks, memory, secs } => self.grant(key, blocks, memory, secs),
             Happens::Received { run, blocks } if !self.runs.is_empty() => {
                 let at = run % self.runs.len();
-                let (key, whole) = self.runs[at];
+                let (_, whole) = self.runs[at];
                 let part = Run { blocks: blocks.min(whole.blocks), ..whole };
                 let news = part.numbers().filter(|n| self.here.insert((part.piece.0, *n))).count();
-                assert_eq!(self.picker.received(PeerKey(key), part), news as u32);
+                assert_eq!(self.picker.received(part), news as u32);
                 self.runs[at].1 = Run { first: part.numbers().end, blocks: whole.blocks - part.blocks, ..whole };
             }
             Happens::GiveBack { run } if !self.runs.is_empty() => {

@@ -40,7 +40,9 @@ pub(crate) fn spec(torrent: &Arc<TorrentTable>) -> ChildSpec {
         SupervisorSpec {
             flags: FLAGS,
             children: vec![
-                ChildSpec::worker("store", move |process| store::run(process, for_store.clone())).trap_exit().shutdown(DRAIN),
+                ChildSpec::worker("store", move |process| store::run(process, for_store.clone()))
+                    .trap_exit()
+                    .shutdown(DRAIN),
                 ChildSpec::worker("client", move |process| client::run(process, for_client.clone())).awaits_init(),
                 trackers_sup::spec(&torrent),
                 peers_sup::spec(&torrent),

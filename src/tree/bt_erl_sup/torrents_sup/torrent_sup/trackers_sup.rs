@@ -24,6 +24,8 @@ const MAX_TRACKERS: usize = 50;
 /// One announce URL, with what outlives its process.
 pub(crate) struct Announcer {
     url: String,
+    /// For people: the URL without passkeys, and no two alike.
+    name: String,
     mail: Mail<tracker::Msg>,
     memory: Arc<Mutex<AnnounceMemory>>,
 }
@@ -39,8 +41,16 @@ impl Announcer {
 pub(crate) fn announcers(metainfo: &Metainfo) -> Vec<Announcer> {
     let mut seen = std::collections::BTreeSet::new();
     let urls = metainfo.trackers.iter().flatten().filter(|url| seen.insert(url.as_str()));
-    let announcer = |url: &String| Announcer { url: url.clone(), mail: Mail::new(), memory: Arc::default() };
-    urls.take(MAX_TRACKERS).map(announcer).collect()
+    let mut announcers: Vec<Announcer> = Vec::new();
+    for url in urls.take(MAX_TRACKERS) {
+        let mut name = tracker::without_secrets(url);
+        let alike = announcers.iter().filter(|other| other.name.starts_with(&name)).count();
+        if alike > 0 {
+            name = format!("{name} ({})", alike + 1);
+        }
+        announcers.push(Announcer { url: url.clone(), name, mail: Mail::new(), memory: Arc::default() });
+    }
+    announcers
 }
 
 pub(super) fn spec(torrent: &Arc<TorrentTable>) -> ChildSpec {
@@ -55,8 +65,8 @@ pub(super) fn spec(torrent: &Arc<TorrentTable>) -> ChildSpec {
 fn child(torrent: &Arc<TorrentTable>, announcer: &Announcer, key: u32) -> Option<ChildSpec> {
     if let Err(unsupported) = tracker::check_url(&announcer.url) {
         let outcome = TrackerOutcome::Unsupported { reason: unsupported.to_string() };
-        torrent.tell(Event::Tracker { url: announcer.url.clone(), outcome });
-        log::info!("{}: {unsupported}", announcer.url);
+        torrent.tell(Event::Tracker { url: announcer.name.clone(), outcome });
+        log::info!("{}: {unsupported}", announcer.name);
         return None;
     }
     let announcing = Announcing {
@@ -71,5 +81,5 @@ fn child(torrent: &Arc<TorrentTable>, announcer: &Announcer, key: u32) -> Option
     };
     let mailbox = announcer.mail.mailbox.clone();
     let start = move |process| tracker::run(process, mailbox.clone(), announcing.clone());
-    Some(ChildSpec::worker(format!("tracker {}", announcer.url), start).role("tracker").trap_exit().shutdown(GOODBYE))
+    Some(ChildSpec::worker(format!("tracker {}", announcer.name), start).role("tracker").trap_exit().shutdown(GOODBYE))
 }
