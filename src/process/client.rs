@@ -39,6 +39,8 @@ pub(crate) enum Msg {
     Finished { piece: PieceIndex, sources: Vec<SocketAddr> },
     /// From `store`: `piece` failed its SHA-1 check; `sources` sent its blocks.
     Bad { piece: PieceIndex, sources: Vec<SocketAddr> },
+    /// From `file_worker`, answering `Trim`: no file is longer than the torrent says.
+    Trimmed,
     /// From `peer`: connected and shaken hands; answered by `Welcome` or `Close`.
     Joined(Joined),
     /// From `store`: these blocks have come and are kept. From the store, so that it cannot overtake `Bad` or be overtaken.
@@ -188,6 +190,7 @@ impl Client {
                 }
             }
             Msg::Down { key, down } => self.left(key, &down),
+            Msg::Trimmed => self.complete(),
             Msg::Found { addresses, direct } => {
                 note(&self.torrent, &addresses, direct);
                 self.call();
@@ -234,8 +237,16 @@ impl Client {
         self.wake();
     }
 
-    /// Complete? Then everybody who cares is told once.
+    /// Every piece is finished: the files are cut to their lengths before anybody is told.
     fn settle(&mut self) {
+        if self.pieces.is_complete() {
+            let trim = file_worker::Trim(self.torrent.clone());
+            self.torrent.session.file_jobs.cast(file_worker::Msg::Trim(trim));
+        }
+    }
+
+    /// The content is complete and exact: everybody who cares is told once.
+    fn complete(&mut self) {
         if !self.pieces.is_complete() {
             return;
         }
@@ -243,7 +254,6 @@ impl Client {
         if before == State::Complete {
             return;
         }
-        self.torrent.session.file_jobs.cast(file_worker::Msg::Trim(self.torrent.clone()));
         for announcer in &self.torrent.trackers {
             announcer.cast(tracker::Msg::Completed);
         }

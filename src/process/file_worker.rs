@@ -8,7 +8,7 @@ use std::sync::Arc;
 use supervisors::{Addr, BlockingProcess, Exit};
 
 use super::piece_worker::Job;
-use super::{peer, store};
+use super::{client, peer, store};
 use crate::protocol::{BLOCK_BYTES, BlockRange};
 use crate::rt::blocks::Block;
 use crate::tables::{SessionTable, TorrentTable};
@@ -22,7 +22,7 @@ pub(crate) enum Msg {
     /// From `store`, at its start: make the empty files, see which pieces may be there.
     Survey(Arc<TorrentTable>),
     /// From `client`, when every piece is finished: cut files that are longer than the torrent says (left over from something else).
-    Trim(Arc<TorrentTable>),
+    Trim(Trim),
 }
 
 /// A read for an upload; the answer goes back through `to`, also when a worker crashes with it.
@@ -47,6 +47,15 @@ impl Drop for Read {
     }
 }
 
+/// However it ends, the client hears that it is over.
+pub(crate) struct Trim(pub(crate) Arc<TorrentTable>);
+
+impl Drop for Trim {
+    fn drop(&mut self) {
+        self.0.client.cast(client::Msg::Trimmed);
+    }
+}
+
 /// The process body.
 pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
     loop {
@@ -57,8 +66,8 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
                 let found = torrent.content.survey(&torrent.metainfo);
                 torrent.store.cast(store::Msg::Surveyed { found });
             }
-            Msg::Trim(torrent) => {
-                if let Err(error) = torrent.content.trim() {
+            Msg::Trim(trim) => {
+                if let Err(error) = trim.0.content.trim() {
                     log::warn!("a file stays longer than the torrent says: {error}");
                 }
             }
