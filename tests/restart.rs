@@ -170,3 +170,11 @@ fn stopping_leaves_no_process_behind_and_takes_less_than_five_seconds() {
     assert_eq!(torrent.progress().pieces_finished, kept.pieces_finished, "what was finished is found again");
     block_on(session.stop());
 }
+
+#[test]
+fn a_file_that_is_deleted_under_a_download_is_noticed_and_made_again() {
+    let rig = Rig::start(12, 256 * 1024, 2, 3 * MIB);
+    rig.one_more_piece("the start");
+    std::fs::remove_file(rig.folder.path().join("crash.bin")).expect("it is there");
+    rig.completes();
+}

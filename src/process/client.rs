@@ -31,6 +31,9 @@ const MAX_CALLING: usize = 60;
 /// How often the client looks whether somebody waits, somebody may be called, and how fast it goes.
 const TICK: Duration = Duration::from_millis(250);
 
+/// Messages handled in a row.
+const TURN: usize = 64;
+
 /// What the client is told.
 pub(crate) enum Msg {
     /// From `store`, answering `Hello`: what is there already. `in_hand`: whole pieces that the workers still hold.
@@ -41,14 +44,16 @@ pub(crate) enum Msg {
     Bad { piece: PieceIndex, sources: Vec<SocketAddr> },
     /// From `file_worker`, answering `Trim`: no file is longer than the torrent says.
     Trimmed,
+    /// From `peers_sup`, when it starts: no address is held by a process; call.
+    PeersUp,
     /// From `peer`: connected and shaken hands; answered by `Welcome` or `Close`.
     Joined(Joined),
     /// From `store`: these blocks have come and are kept. From the store, so that it cannot overtake `Bad` or be overtaken.
     Landed { piece: PieceIndex, blocks: Vec<u32> },
-    /// From `peer`: the other side has these pieces (more of them, when it is not the first).
+    /// From `peer`: the other side has these pieces.
     Bitfield { key: PeerKey, pieces: Bitfield },
-    /// From `peer`: the other side has this piece too.
-    Has { key: PeerKey, piece: PieceIndex },
+    /// From `peer`: the other side has these pieces too; all that one read of its socket brought.
+    Has { key: PeerKey, pieces: Vec<PieceIndex> },
     /// From `peer`: there is room for `blocks` more.
     Ask { key: PeerKey, blocks: u32 },
     /// From `peer`: these will not come (choked, or too slow).
@@ -84,6 +89,8 @@ struct Client {
     peers: BTreeMap<PeerKey, Connection>,
     /// Peers that asked when there was nothing to grant.
     waiting: BTreeSet<PeerKey>,
+    /// Something came free since they were last looked at.
+    freed: bool,
     leases: BTreeMap<PieceIndex, Lease>,
     measured: (Duration, u64),
 }
@@ -92,6 +99,7 @@ struct Connection {
     addr: Addr<peer::Msg>,
     address: SocketAddr,
     peer_id: PeerId,
+    outgoing: bool,
     pieces: u32,
     interested: bool,
     wants: u32,
@@ -121,9 +129,18 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
     let mut tick = Box::pin(beat(&mut ticker)).fuse();
     loop {
         futures::select_biased! {
-            message = inbox.next() => match message {
-                Some(message) => client.handle(message),
-                None => return Ok(()),
+            message = inbox.next() => {
+                let Some(message) = message else { return Ok(()) };
+                client.handle(message);
+                // What waits already is handled before anybody is granted what came free.
+                let mut more = TURN;
+                while more > 0
+                    && let Some(Some(message)) = inbox.next().now_or_never()
+                {
+                    client.handle(message);
+                    more -= 1;
+                }
+                client.grant_freed();
             },
             again = tick => {
                 client.tick();
@@ -157,13 +174,14 @@ impl Client {
         let whole = in_hand.into_iter().map(|piece| (piece, Bitfield::full(layout.blocks_in(piece))));
         let open: Vec<_> = partials.into_iter().chain(whole).collect();
         // What arrived is in memory already, whether the budget likes it or not.
-        let lease = |piece| torrent.session.budget.reserve_anyway(u64::from(layout.piece_length(piece)));
+        let lease = |piece| torrent.session.budget.reserve_anyway(runs::memory_of(layout.piece_length(piece)));
         let leases = open.iter().map(|(piece, _)| (*piece, lease(*piece))).collect();
         Self {
             pieces: Pieces::having(&layout, &have),
             picker: Picker::new(layout.clone(), &have, open.into_iter(), dice::seed()),
             peers: BTreeMap::new(),
             waiting: BTreeSet::new(),
+            freed: false,
             measured: (clock::since_start(), torrent.counts.downloaded.load(Ordering::Relaxed)),
             leases,
             have,
@@ -179,7 +197,7 @@ impl Client {
             Msg::Bad { piece, sources } => self.bad(piece, &sources),
             Msg::Joined(joined) => self.joined(joined),
             Msg::Bitfield { key, pieces } => self.bitfield(key, pieces),
-            Msg::Has { key, piece } => self.has(key, piece),
+            Msg::Has { key, pieces } => self.has(key, &pieces),
             Msg::Landed { piece, blocks } => self.landed(piece, &blocks),
             Msg::Ask { key, blocks } => self.ask(key, blocks),
             Msg::GiveBack { key, runs } => self.give_back(key, &runs),
@@ -191,6 +209,7 @@ impl Client {
             }
             Msg::Down { key, down } => self.left(key, &down),
             Msg::Trimmed => self.complete(),
+            Msg::PeersUp => self.call(),
             Msg::Found { addresses, direct } => {
                 note(&self.torrent, &addresses, direct);
                 self.call();
@@ -212,7 +231,7 @@ impl Client {
         self.have.set(piece.0);
         let mut book = lock(&self.torrent.book);
         for source in sources {
-            book.judge(*source, true);
+            book.was_useful(*source);
         }
         drop(book);
         self.torrent.tell(Event::finished(piece));
@@ -221,20 +240,18 @@ impl Client {
         }
         self.update_interest();
         self.settle();
-        self.wake();
+        self.freed = true;
     }
 
     fn bad(&mut self, piece: PieceIndex, sources: &[SocketAddr]) {
         log::warn!("piece {piece} failed its SHA-1 check; it came from {}", Names(sources));
         self.leases.remove(&piece);
         self.picker.failed(piece);
-        for source in sources {
-            let banned = lock(&self.torrent.book).judge(*source, false);
-            if banned || sources.len() == 1 {
-                self.ban(*source, format!("sent data that failed the hash of piece {piece}"));
-            }
+        // Among several nobody knows who lied. The picker now fetches the piece from one peer alone, and then it is known.
+        if let [liar] = sources {
+            self.ban(*liar, format!("sent data that failed the hash of piece {piece}"));
         }
-        self.wake();
+        self.freed = true;
     }
 
     /// Every piece is finished: the files are cut to their lengths before anybody is told.
@@ -264,22 +281,30 @@ impl Client {
 
     fn joined(&mut self, joined: Joined) {
         let Joined { key, pid, addr, address, peer_id, outgoing } = joined;
-        let double = self
-            .peers
-            .values()
-            .any(|c| c.address == address || (c.peer_id == peer_id && c.address.ip() == address.ip()));
-        let full = self.peers.len() >= self.torrent.options.max_peers;
-        if double || full {
-            let reason = if double { "connected already" } else { "enough peers are connected" };
-            let _ = addr.cast(peer::Msg::Close { reason });
+        let same = |c: &Connection| c.address == address || (c.peer_id == peer_id && c.address.ip() == address.ip());
+        if let Some(other) = self.peers.values().find(|c| same(c)) {
+            // Both sides may have called at the same time: both keep the call of the larger peer id.
+            let ours_wins = self.torrent.session.peer_id.0 > peer_id.0;
+            let loser = if other.outgoing != outgoing && outgoing == ours_wins { &other.addr } else { &addr };
+            let _ = loser.cast(peer::Msg::Close { reason: "connected already" });
+            if loser.same(&addr) {
+                return;
+            }
+        }
+        let incoming = self.peers.values().filter(|c| !c.outgoing).count();
+        let max = self.torrent.options.max_peers;
+        // A quarter of the room stays for peers of our own choice.
+        if self.peers.len() >= max || (!outgoing && incoming >= max - max / 4) {
+            let _ = addr.cast(peer::Msg::Close { reason: "enough peers are connected" });
             return;
         }
         supervisors::monitor(pid, &self.torrent.client.addr, move |down| Msg::Down { key, down });
-        lock(&self.torrent.book).connected(address);
         let _ = addr.cast(peer::Msg::Welcome { have: self.have.clone() });
         self.picker.joined(key, Bitfield::new(self.layout.pieces()));
-        self.peers
-            .insert(key, Connection { addr, address, peer_id, pieces: 0, interested: false, wants: 0, leaving: None });
+        self.peers.insert(
+            key,
+            Connection { addr, address, peer_id, outgoing, pieces: 0, interested: false, wants: 0, leaving: None },
+        );
         self.torrent.counts.peers.store(self.peers.len() as u32, Ordering::Relaxed);
         let change = PeerChange::Connected { peer_id: peer_id.to_string(), outgoing };
         self.torrent.tell(Event::Peer { address, change });
@@ -295,7 +320,7 @@ impl Client {
             let change = PeerChange::Disconnected { reason };
             self.torrent.tell(Event::Peer { address: connection.address, change });
         }
-        self.wake();
+        self.freed = true;
         self.call();
     }
 
@@ -309,25 +334,20 @@ impl Client {
     }
 
     fn bitfield(&mut self, key: PeerKey, pieces: Bitfield) {
-        let Some(connection) = self.peers.get_mut(&key) else { return };
-        if connection.pieces == 0 {
+        if let Some(connection) = self.peers.get_mut(&key) {
             connection.pieces = pieces.count();
             self.picker.joined(key, pieces);
-        } else {
-            pieces.iter_ones().for_each(|piece| self.picker.has(key, PieceIndex(piece)));
-            connection.pieces = pieces.count();
+            self.interest(key);
         }
-        self.interest(key);
     }
 
-    fn has(&mut self, key: PeerKey, piece: PieceIndex) {
-        if let Some(connection) = self.peers.get_mut(&key) {
-            connection.pieces += 1;
-            self.picker.has(key, piece);
-            self.interest(key);
-            if self.waiting.contains(&key) && !self.have.get(piece.0) {
-                self.grant(key);
-            }
+    fn has(&mut self, key: PeerKey, pieces: &[PieceIndex]) {
+        let Some(connection) = self.peers.get_mut(&key) else { return };
+        connection.pieces += pieces.len() as u32;
+        pieces.iter().for_each(|piece| self.picker.has(key, *piece));
+        self.interest(key);
+        if self.waiting.contains(&key) {
+            self.grant(key);
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) enum Msg {
     /// From `peer`: blocks that follow each other, to be sent to the other side.
     Read(Read),
     /// From `store`, at its start: make the empty files, see which pieces may be there.
-    Survey(Arc<TorrentTable>),
+    Survey(Survey),
     /// From `client`, when every piece is finished: cut files that are longer than the torrent says (left over from something else).
     Trim(Trim),
 }
@@ -47,6 +47,26 @@ impl Drop for Read {
     }
 }
 
+/// If a worker crashes with it, it is asked again.
+pub(crate) struct Survey {
+    torrent: Arc<TorrentTable>,
+    answered: bool,
+}
+
+impl Survey {
+    pub(crate) fn new(torrent: Arc<TorrentTable>) -> Self {
+        Self { torrent, answered: false }
+    }
+}
+
+impl Drop for Survey {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.torrent.session.file_jobs.cast(Msg::Survey(Self::new(self.torrent.clone())));
+        }
+    }
+}
+
 /// However it ends, the client hears that it is over.
 pub(crate) struct Trim(pub(crate) Arc<TorrentTable>);
 
@@ -62,8 +82,10 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
         match process.recv(&session.file_jobs.mailbox)? {
             Msg::Write(job) => write(job),
             Msg::Read(read) => answer(session, read),
-            Msg::Survey(torrent) => {
+            Msg::Survey(mut survey) => {
+                let torrent = survey.torrent.clone();
                 let found = torrent.content.survey(&torrent.metainfo);
+                survey.answered = true;
                 torrent.store.cast(store::Msg::Surveyed { found });
             }
             Msg::Trim(trim) => {

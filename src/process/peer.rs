@@ -72,6 +72,7 @@ impl<E: std::error::Error> From<E> for End {
 
 /// The body for a connection that we make.
 pub(crate) async fn call(process: Process, torrent: Arc<TorrentTable>, address: SocketAddr) -> Exit {
+    lock(&torrent.book).calling(address);
     let end = match net::connect(address, CONNECT_LIMIT).await {
         Err(error) => End::Environment(error.to_string()),
         Ok(socket) => match shake::hello(&socket, &torrent).await {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sha1::{Digest, Sha1};
-use supervisors::{BlockingProcess, Exit};
+use supervisors::{BlockingProcess, Exit, ExitReason};
 
 use super::{file_worker, store};
 use crate::protocol::{BLOCK_BYTES, PieceIndex, Whole};
@@ -85,7 +85,7 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
         match process.recv(&session.piece_jobs.mailbox)? {
             Msg::Hash(job) => hash(session, job),
             Msg::Check(check) => {
-                let good = check_on_disk(&check, session);
+                let good = check_on_disk(process, &check, session)?;
                 check.answer(good);
             }
         }
@@ -112,7 +112,7 @@ fn hash(session: &SessionTable, job: Job) {
 }
 
 /// Reads the piece in slices of 1 MiB and compares its hash. What cannot be read is not there.
-fn check_on_disk(check: &Check, session: &SessionTable) -> bool {
+fn check_on_disk(process: &BlockingProcess, check: &Check, session: &SessionTable) -> Result<bool, ExitReason> {
     const SLICE: u32 = 64 * BLOCK_BYTES;
     let (torrent, piece) = (&check.torrent, check.piece);
     let layout = &torrent.metainfo.layout;
@@ -120,6 +120,7 @@ fn check_on_disk(check: &Check, session: &SessionTable) -> bool {
     let mut sha1 = Sha1::new();
     let mut done = 0;
     while done < length {
+        process.check()?;
         let now = SLICE.min(length - done);
         let mut blocks: Vec<Block> = Vec::with_capacity(64);
         let mut left = now;
@@ -129,12 +130,12 @@ fn check_on_disk(check: &Check, session: &SessionTable) -> bool {
             blocks.push(block);
         }
         if torrent.content.read(offset + u64::from(done), blocks.iter_mut().map(|b| &mut b[..])).is_err() {
-            return false;
+            return Ok(false);
         }
         blocks.iter().for_each(|block| sha1.update(&block[..]));
         done += now;
     }
     torrent.counts.checked.fetch_add(u64::from(length), Ordering::Relaxed);
     let found: [u8; 20] = sha1.finalize().into();
-    torrent.metainfo.hashes.get(piece) == &found
+    Ok(torrent.metainfo.hashes.get(piece) == &found)
 }

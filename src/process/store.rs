@@ -4,7 +4,7 @@
 //! Lost on restart: nothing that has arrived. Its memory (`protocol::Vault`) is a table that outlives it; the check of what was on
 //! disk goes on where it stopped. It opens no file and hashes nothing: workers do.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -55,11 +55,17 @@ pub(crate) enum Msg {
 struct Store {
     torrent: Arc<TorrentTable>,
     client_waits: bool,
+    /// The survey of this incarnation has come; before that an answer to an older question ends no check.
+    surveyed: bool,
     to_check: VecDeque<PieceIndex>,
-    checking: usize,
+    checking: BTreeSet<PieceIndex>,
     /// Pieces that the disk refused, to be written again.
     refused: Vec<Whole<Block, SocketAddr>>,
     disk_wait: Duration,
+    /// When the refused pieces are written again.
+    retry_at: Duration,
+    /// What it had on disk is there no longer: it ends, and the next incarnation looks what is left.
+    lost: Option<DiskError>,
 }
 
 /// The process body.
@@ -69,22 +75,31 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
     let mut store = Store {
         torrent: torrent.clone(),
         client_waits: false,
+        surveyed: false,
         to_check: VecDeque::new(),
-        checking: 0,
+        checking: BTreeSet::new(),
         refused: Vec::new(),
         disk_wait: FIRST_DISK_WAIT,
+        retry_at: Duration::ZERO,
+        lost: None,
     };
     lock(&torrent.vault).reclaim();
     if !torrent.checked.load(Ordering::Acquire) {
-        torrent.session.file_jobs.cast(file_worker::Msg::Survey(torrent.clone()));
+        torrent.session.file_jobs.cast(file_worker::Msg::Survey(file_worker::Survey::new(torrent.clone())));
     }
     let mut inbox = mailbox.stream();
     let mut shutdown = Box::pin(process.shutdown_requested()).fuse();
     let mut stopping = false;
     // Asked to stop, it first hears of the pieces that the workers still hold: they are whole, and would be fetched again.
-    while !(stopping && lock(&torrent.vault).in_hand().next().is_none()) {
+    while !(stopping && lock(&torrent.vault).in_hand().count() <= store.refused.len()) {
+        if let Some(error) = store.lost.take() {
+            return Err(ExitReason::Error(error.to_string()));
+        }
         let again = async {
-            if store.refused.is_empty() { std::future::pending().await } else { clock::sleep(store.disk_wait).await }
+            if store.refused.is_empty() {
+                return std::future::pending().await;
+            }
+            clock::sleep(store.retry_at.saturating_sub(clock::since_start())).await;
         };
         futures::select_biased! {
             () = shutdown => stopping = true,
@@ -112,6 +127,7 @@ impl Store {
                 self.torrent.client.cast(client::Msg::Bad { piece, sources });
             }
             Msg::Surveyed { found: Ok(maybe) } => {
+                self.surveyed = true;
                 self.to_check = maybe.iter_ones().map(PieceIndex).collect();
                 let skipped = self.torrent.metainfo.layout.total_bytes() - self.bytes_of(&maybe);
                 self.torrent.counts.checked.store(skipped, Ordering::Relaxed);
@@ -119,14 +135,14 @@ impl Store {
             }
             Msg::Surveyed { found: Err(error) } => self.torrent.fail(error.to_string()),
             Msg::Checked { piece, good } => {
-                self.checking = self.checking.saturating_sub(1);
-                if good && !lock(&self.torrent.vault).have().get(piece.0) {
+                self.checking.remove(&piece);
+                if good {
                     self.finish(piece);
                 }
                 self.check_more();
             }
             Msg::Unchecked { piece } => {
-                self.checking = self.checking.saturating_sub(1);
+                self.checking.remove(&piece);
                 self.to_check.push_back(piece);
                 self.check_more();
             }
@@ -155,10 +171,20 @@ impl Store {
         if doubles > 0 {
             self.torrent.counts.wasted.fetch_add(u64::from(doubles) * block_bytes, Ordering::Relaxed);
         }
-        if !matches!(put, Put::Late) {
-            self.torrent.client.cast(client::Msg::Landed { piece, blocks: numbers });
+        let mut whole = None;
+        match put {
+            // The client may not know yet, or not any more.
+            Put::Late if lock(&self.torrent.vault).have().get(piece.0) => {
+                self.torrent.client.cast(client::Msg::Finished { piece, sources: Vec::new() });
+            }
+            Put::Late => {}
+            Put::Kept => self.torrent.client.cast(client::Msg::Landed { piece, blocks: numbers }),
+            Put::Whole(all) => {
+                self.torrent.client.cast(client::Msg::Landed { piece, blocks: numbers });
+                whole = Some(all);
+            }
         }
-        if let Put::Whole(whole) = put {
+        if let Some(whole) = whole {
             let job = Job::new(self.torrent.clone(), whole, 0);
             self.torrent.session.piece_jobs.cast(piece_worker::Msg::Hash(job));
         }
@@ -166,7 +192,9 @@ impl Store {
 
     /// The piece passed its hash and is on disk: from here on it may be announced and served.
     fn finish(&mut self, piece: PieceIndex) {
-        lock(&self.torrent.vault).settle(piece, true);
+        if !lock(&self.torrent.vault).settle(piece, true) {
+            return;
+        }
         let counts = &self.torrent.counts;
         counts.pieces_finished.fetch_add(1, Ordering::Relaxed);
         let bytes = u64::from(self.torrent.metainfo.layout.piece_length(piece));
@@ -174,12 +202,29 @@ impl Store {
     }
 
     fn refused(&mut self, whole: Whole<Block, SocketAddr>, error: &DiskError) {
+        if error.content_lost() {
+            return self.lose(error);
+        }
         if self.refused.is_empty() {
+            self.retry_at = clock::since_start() + self.disk_wait;
             let wait = self.disk_wait.as_secs();
             log::warn!("{error}; trying again in {wait} s");
             self.torrent.tell(Event::Disk { message: error.to_string() });
         }
         self.refused.push(whole);
+    }
+
+    /// Somebody took away or shortened a file under us: nothing that was finished can be believed.
+    fn lose(&mut self, error: &DiskError) {
+        log::warn!("{error}; everything is checked again");
+        self.torrent.tell(Event::Disk { message: error.to_string() });
+        lock(&self.torrent.vault).forget();
+        let counts = &self.torrent.counts;
+        counts.finished.store(0, Ordering::Relaxed);
+        counts.pieces_finished.store(0, Ordering::Relaxed);
+        *lock(&self.torrent.state) = State::Checking;
+        self.torrent.checked.store(false, Ordering::Release);
+        self.lost = Some(error.clone());
     }
 
     fn write_again(&mut self) {
@@ -192,17 +237,18 @@ impl Store {
 
     fn check_more(&mut self) {
         let limit = CHECKS_PER_WORKER * self.torrent.session.config.workers;
-        while self.checking < limit
+        while self.checking.len() < limit
             && let Some(piece) = self.to_check.pop_front()
         {
             if lock(&self.torrent.vault).have().get(piece.0) {
                 continue;
             }
-            self.checking += 1;
+            self.checking.insert(piece);
             let check = Check::new(self.torrent.clone(), piece);
             self.torrent.session.piece_jobs.cast(piece_worker::Msg::Check(check));
         }
-        if self.checking == 0 && self.to_check.is_empty() && !self.torrent.checked.swap(true, Ordering::AcqRel) {
+        let over = self.surveyed && self.checking.is_empty() && self.to_check.is_empty();
+        if over && !self.torrent.checked.swap(true, Ordering::AcqRel) {
             let have = lock(&self.torrent.vault).have().count();
             *lock(&self.torrent.state) = State::Downloading;
             self.torrent.tell(Event::Checked { finished: have, pieces: self.torrent.metainfo.layout.pieces() });

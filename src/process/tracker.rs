@@ -24,7 +24,7 @@ use crate::rt::{clock, dice};
 
 const LOG: &str = "bt_erl::tracker";
 /// Time for `stopped`, so that the whole program ends within 5 seconds.
-const GOODBYE: Duration = Duration::from_secs(3);
+const GOODBYE: Duration = Duration::from_secs(2);
 /// Peers asked for while pieces are missing.
 const MANY_PEERS: u32 = 200;
 /// Peers asked for by a seed: the others call it.

@@ -11,9 +11,6 @@ use std::time::Duration;
 pub const MAX_ADDRESSES: usize = 2000;
 /// Failed calls in a row after which an address is left alone until a source names it again.
 pub const MAX_FAILURES: u32 = 8;
-/// Trust at which an address is banned; a piece that fails its hash costs 2, a good one gives 1.
-const BANNED_TRUST: i8 = -7;
-const BEST_TRUST: i8 = 8;
 
 /// How one address stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +27,8 @@ enum Standing {
 struct Entry {
     standing: Standing,
     failures: u32,
-    trust: i8,
+    /// Held, but waiting for its back-off: it does not call now.
+    resting: bool,
     /// Named by the user: never given up.
     direct: bool,
     not_before: Duration,
@@ -67,12 +65,20 @@ impl Book {
             }
             return false;
         }
-        if self.entries.len() >= MAX_ADDRESSES && !direct {
+        if self.entries.len() >= MAX_ADDRESSES && !direct && !self.evict() {
             return false;
         }
         self.entries
-            .insert(address, Entry { standing: Standing::Idle, failures: 0, trust: 0, direct, not_before: now });
+            .insert(address, Entry { standing: Standing::Idle, failures: 0, resting: false, direct, not_before: now });
         true
+    }
+
+    /// Makes room: forgets an address that failed and that nobody holds.
+    fn evict(&mut self) -> bool {
+        let failed = |e: &Entry| e.standing == Standing::Idle && e.failures > 0 && !e.direct;
+        let worst = self.entries.iter().filter(|(_, e)| failed(e)).max_by_key(|(_, e)| e.failures);
+        let worst = worst.map(|(address, _)| *address);
+        worst.is_some_and(|address| self.entries.remove(&address).is_some())
     }
 
     /// Addresses known and not banned.
@@ -80,9 +86,17 @@ impl Book {
         self.entries.values().filter(|e| e.standing != Standing::Banned).count()
     }
 
-    /// Addresses that a peer process holds: calling, connected, or backing off.
-    pub fn held(&self) -> usize {
-        self.entries.values().filter(|e| e.standing == Standing::Held).count()
+    /// Addresses that are being called or connected. Those that rest until they are called again do not count: a hundred dead
+    /// addresses must not keep a good one waiting.
+    pub fn active(&self) -> usize {
+        self.entries.values().filter(|e| e.standing == Standing::Held && !e.resting).count()
+    }
+
+    /// A process calls the address now.
+    pub fn calling(&mut self, address: SocketAddr) {
+        if let Some(entry) = self.entries.get_mut(&address) {
+            entry.resting = false;
+        }
     }
 
     /// The best address to call at `now`: direct ones first, then the fewest failures. It counts as held from here on.
@@ -95,11 +109,12 @@ impl Book {
             })
             .min_by_key(|(_, e)| (!e.direct, e.failures))?;
         entry.standing = Standing::Held;
+        entry.resting = false;
         Some(*address)
     }
 
-    /// A handshake succeeded: the failures are forgiven.
-    pub fn connected(&mut self, address: SocketAddr) {
+    /// It sent blocks of a piece that passed its hash: its failures are forgiven.
+    pub fn was_useful(&mut self, address: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&address) {
             entry.failures = 0;
         }
@@ -109,6 +124,7 @@ impl Book {
     pub fn failed(&mut self, address: SocketAddr) -> Verdict {
         let Some(entry) = self.entries.get_mut(&address) else { return Verdict::GiveUp };
         entry.failures = entry.failures.saturating_add(1);
+        entry.resting = true;
         if entry.failures >= MAX_FAILURES && !entry.direct { Verdict::GiveUp } else { Verdict::Retry }
     }
 
@@ -134,7 +150,7 @@ impl Book {
         let blank = Entry {
             standing: Standing::Banned,
             failures: 0,
-            trust: BANNED_TRUST,
+            resting: false,
             direct: false,
             not_before: Duration::ZERO,
         };
@@ -146,13 +162,6 @@ impl Book {
     pub fn is_banned(&self, address: SocketAddr) -> bool {
         self.entries.get(&address).is_some_and(|e| e.standing == Standing::Banned)
             || (!address.ip().is_loopback() && self.banned_hosts.contains_key(&address.ip()))
-    }
-
-    /// `address` sent blocks of a piece that passed (`good`) or failed its hash. True when that makes it banned.
-    pub fn judge(&mut self, address: SocketAddr, good: bool) -> bool {
-        let Some(entry) = self.entries.get_mut(&address) else { return false };
-        entry.trust = if good { (entry.trust + 1).min(BEST_TRUST) } else { (entry.trust - 2).max(BANNED_TRUST) };
-        entry.trust <= BANNED_TRUST
     }
 }
 
@@ -215,15 +224,27 @@ mod tests {
     }
 
     #[test]
-    fn four_bad_pieces_ban_and_good_ones_make_up_for_bad_ones() {
+    fn a_banned_address_is_neither_called_nor_let_in() {
         let mut book = Book::default();
         book.add(at(1), false, T0);
-        let verdicts: Vec<_> = [false, true, true, false, false, false].map(|good| book.judge(at(1), good)).into();
-        assert!(verdicts.iter().all(|banned| !banned), "{verdicts:?}");
-        assert!(book.judge(at(1), false));
         book.ban(at(1));
         assert!(book.is_banned(at(1)) && book.call_next(T0).is_none());
         assert!(!book.is_banned(at(2)), "on loopback another port is another peer");
+    }
+
+    #[test]
+    fn an_address_that_rests_after_a_failure_keeps_no_other_waiting() {
+        let mut book = Book::default();
+        book.add(at(1), false, T0);
+        book.call_next(T0);
+        assert_eq!(book.active(), 1);
+        book.failed(at(1));
+        assert_eq!((book.active(), book.call_next(T0)), (0, None));
+        book.calling(at(1));
+        assert_eq!(book.active(), 1);
+        book.was_useful(at(1));
+        let again = (1..MAX_FAILURES).map(|_| book.failed(at(1)));
+        assert!(again.into_iter().all(|verdict| verdict == Verdict::Retry), "it begins to count anew");
     }
 
     #[test]
@@ -233,6 +254,11 @@ mod tests {
             let ip = std::net::Ipv4Addr::from(0x0a00_0000 + n);
             book.add(SocketAddr::from((ip, 6881)), false, T0);
         }
+        assert_eq!(book.known(), MAX_ADDRESSES);
+        let first = book.call_next(T0).expect("an address");
+        book.failed(first);
+        book.released(first, T0);
+        assert!(book.add(at(9), false, T0), "one that failed makes room");
         assert_eq!(book.known(), MAX_ADDRESSES);
     }
 }

@@ -13,7 +13,7 @@
 //! It sends no requests and sets no timers. Who asked for what is recorded, so that a block is asked of two peers at most,
 //! never twice of one, and goes back when its peer chokes, stalls or leaves. Equal seeds and calls give equal grants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Bitfield, Layout, PieceIndex, Run};
@@ -21,7 +21,7 @@ use super::{Bitfield, Layout, PieceIndex, Run};
 mod open;
 mod rarity;
 
-use open::OpenPieces;
+use open::{From, OpenPieces};
 use rarity::{Has, Rarity};
 
 /// So many pieces are picked at random before rarity counts: the first ones are wanted soon, to have something to give.
@@ -78,6 +78,8 @@ pub struct Picker {
     waiting: Rarity,
     open: OpenPieces,
     peers: BTreeMap<PeerKey, Peer>,
+    /// Pieces that failed their hash: fetched from one peer alone until they are finished.
+    suspects: BTreeSet<PieceIndex>,
     rng: fastrand::Rng,
 }
 
@@ -97,7 +99,8 @@ impl Picker {
         rng.shuffle(&mut wanted);
         let waiting = Rarity::new(pieces, wanted);
         let (have_count, open, peers) = (have.count(), OpenPieces::default(), BTreeMap::new());
-        let mut picker = Self { layout, have, have_count, waiting, open, peers, rng };
+        let suspects = BTreeSet::new();
+        let mut picker = Self { layout, have, have_count, waiting, open, peers, suspects, rng };
         for (piece, blocks) in partial {
             for n in blocks.iter_ones() {
                 picker.arrived(Run { piece, first: n, blocks: 1 });
@@ -168,12 +171,13 @@ impl Picker {
             let random = self.have_count as usize + self.open.len() < RANDOM_FIRST;
             if let Some(number) = self.waiting.rarest(&peer.has, random, &mut self.rng) {
                 let piece = PieceIndex(number);
-                if !may_open(self.layout.piece_length(piece)) {
-                    return Grant::Later;
+                // Without memory for another piece, this peer can still help with one that is open.
+                if may_open(self.layout.piece_length(piece)) {
+                    let from = if self.suspects.contains(&piece) { From::First } else { From::Anyone };
+                    self.waiting.remove(number);
+                    self.open.open(piece, &self.layout, from);
+                    run = self.open.ask_free(key, blocks.max(1), now, |opened| opened == piece);
                 }
-                self.waiting.remove(number);
-                self.open.open(piece, &self.layout);
-                run = self.open.ask_free(key, blocks.max(1), now, |opened| opened == piece);
             }
         }
         if run.is_none() {
@@ -195,7 +199,7 @@ impl Picker {
         let blocks = self.layout.blocks_in(run.piece);
         if self.waiting.contains(run.piece.0) && run.blocks > 0 && run.first < blocks {
             self.waiting.remove(run.piece.0);
-            self.open.open(run.piece, &self.layout);
+            self.open.open(run.piece, &self.layout, From::Anyone);
         }
         self.open.arrived(run)
     }
@@ -214,6 +218,7 @@ impl Picker {
             return;
         }
         self.have_count += 1;
+        self.suspects.remove(&piece);
         self.open.close(piece);
         self.waiting.remove(piece.0);
         for peer in self.peers.values_mut() {
@@ -223,9 +228,11 @@ impl Picker {
         }
     }
 
-    /// A piece failed its hash (or was lost before it reached the disk): all of its blocks are wanted again.
+    /// A piece failed its hash (or was lost before it reached the disk): all of its blocks are wanted again, from one peer alone,
+    /// so that the next failure names its author.
     pub fn failed(&mut self, piece: PieceIndex) {
         if self.open.close(piece) {
+            self.suspects.insert(piece);
             self.waiting.insert(piece.0);
         }
     }

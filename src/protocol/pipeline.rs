@@ -17,10 +17,14 @@ const BLIND_DEPTH: u32 = 128;
 const MIN_DEPTH: u32 = 4;
 /// Most requests ever out; peers in the field accept 250 to 2000 (their `reqq`).
 pub const MAX_DEPTH: u32 = 500;
+/// Most blocks in one run: 1 MiB.
+const MAX_RUN: u32 = 64;
 /// Beyond one round trip, requests for this much time are kept out, so that a hiccup does not idle the peer.
 const SLACK: Duration = Duration::from_millis(10);
 /// A request unanswered for this long is stale whatever the peer's rate.
 const STALE_FLOOR: Duration = Duration::from_secs(5);
+/// A request unanswered for this long is stale, whatever else the peer sends.
+const STALE_CEILING: Duration = Duration::from_secs(60);
 /// A peer that let requests go stale (is *snubbing* us) gets no work for so long; doubled each time, until a block comes.
 const FIRST_SNUB: Duration = Duration::from_secs(10);
 const LONGEST_SNUB: Duration = Duration::from_secs(160);
@@ -89,6 +93,8 @@ pub struct Pipeline<B> {
     /// No work is asked for before this; how long that was, zero when blocks come.
     snubbed_until: Duration,
     snub: Duration,
+    /// When a block last came.
+    delivered: Duration,
 }
 
 /// A block that has no place in the pipeline.
@@ -116,6 +122,7 @@ impl<B> Pipeline<B> {
             given_up: 0,
             snubbed_until: Duration::ZERO,
             snub: Duration::ZERO,
+            delivered: now,
         }
     }
 
@@ -135,7 +142,7 @@ impl<B> Pipeline<B> {
         let in_hand = self.outstanding + unsent;
         // Ask ahead by half a pipeline: the grant travels while the rest is on the wire.
         let wanted = self.depth + self.depth / 2;
-        wanted.saturating_sub(in_hand)
+        wanted.saturating_sub(in_hand).min(MAX_RUN)
     }
 
     /// True when nothing is granted or on its way.
@@ -200,12 +207,15 @@ impl<B> Pipeline<B> {
             return Stray::Unrequested;
         }
         self.given_up -= 1;
+        // Late, but it does deliver.
+        (self.snub, self.snubbed_until) = (Duration::ZERO, Duration::ZERO);
         Stray::Late
     }
 
     /// Puts a block in its place. The run, when that was its last block.
     pub fn put(&mut self, place: Place, got: BlockRange, block: B, now: Duration) -> Option<Landed<B>> {
         self.measure(got, now);
+        self.delivered = now;
         (self.snub, self.snubbed_until) = (Duration::ZERO, Duration::ZERO);
         self.outstanding = self.outstanding.saturating_sub(1);
         let flight = self.flights.get_mut(place.flight)?;
@@ -291,13 +301,15 @@ impl<B> Pipeline<B> {
         self.flights.iter().any(|f| f.run.piece == piece)
     }
 
-    /// Runs whose requests have been out too long: four times what this peer's own rate explains, at least 5 s.
-    /// They go back with what they had got; a late answer is then unrequested and dropped.
+    /// Runs whose requests have been out too long while nothing came: four times what this peer's own rate explains, at least
+    /// 5 s; or a minute, whatever else came. They go back with what they had got; a late answer is then unrequested and dropped.
     pub fn stale(&mut self, now: Duration) -> Vec<Landed<B>> {
         let expected = if self.rate > 0.0 { f64::from(self.depth * BLOCK_BYTES) / self.rate } else { 0.0 };
         let limit = STALE_FLOOR.max(Duration::from_secs_f64((4.0 * expected).min(60.0)));
-        let (late, good): (VecDeque<_>, VecDeque<_>) =
-            self.flights.drain(..).partition(|f| f.out > 0 && now.saturating_sub(f.touched) >= limit);
+        let (late, good): (VecDeque<_>, VecDeque<_>) = self.flights.drain(..).partition(|f| {
+            let quiet = now.saturating_sub(f.touched.max(self.delivered));
+            f.out > 0 && (quiet >= limit || now.saturating_sub(f.touched) >= STALE_CEILING)
+        });
         self.flights = good;
         self.outstanding = self.flights.iter().map(|f| f.out).sum();
         self.given_up += late.iter().map(|f| f.out).sum::<u32>();

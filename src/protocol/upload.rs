@@ -11,8 +11,10 @@ use super::{BlockRange, PieceIndex};
 pub const MAX_REQUESTS: usize = 512;
 /// Reads from disk under way at once.
 pub const MAX_READS: u32 = 2;
-/// Requests answered with one read.
+/// Requests answered with one read, at most; and their bytes together, when there are several.
 pub const READ_BLOCKS: usize = 16;
+/// See [`READ_BLOCKS`].
+pub const READ_BYTES: u32 = 256 * 1024;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +77,7 @@ impl Upload {
         while group.len() < READ_BLOCKS
             && let Some(next) = self.queue.front().copied()
             && (next.piece, next.begin) == end
+            && end.1 - first.begin + next.length <= READ_BYTES
         {
             self.queue.pop_front();
             end.1 += next.length;

@@ -113,12 +113,19 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
     }
 
     /// The workers are done with `piece`: `finished` when it passed its hash and is on disk, otherwise it is untouched again.
-    pub fn settle(&mut self, piece: PieceIndex, finished: bool) {
+    /// True when it was not finished before.
+    pub fn settle(&mut self, piece: PieceIndex, finished: bool) -> bool {
         self.in_hand.remove(&piece);
         if finished {
             self.partials.remove(&piece);
-            self.have.set(piece.0);
+            return self.have.set(piece.0);
         }
+        false
+    }
+
+    /// The content is not what was written any more: nothing is finished until it has been checked again.
+    pub fn forget(&mut self) {
+        self.have = Bitfield::new(self.layout.pieces());
     }
 
     /// After a restart: forgets pieces in hand whose job no longer exists (its result was lost with the crash).

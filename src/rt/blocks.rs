@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Bytes of a buffer: the field's block size.
 const BUFFER_BYTES: usize = 16 * 1024;
 
+/// Free buffers kept for the next block (64 MiB); more go back to the system.
+const MAX_FREE: usize = 4096;
+
 /// Buffers that are used again. Cheap to clone; clones share the buffers.
 #[derive(Clone, Debug, Default)]
 pub struct BlockPool(Arc<Shelf>);
@@ -80,7 +83,10 @@ impl Drop for Block {
     fn drop(&mut self) {
         self.shelf.lent.fetch_sub(1, Ordering::Relaxed);
         let bytes = std::mem::take(&mut self.bytes);
-        self.shelf.free.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+        let mut free = self.shelf.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < MAX_FREE {
+            free.push(bytes);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ impl Client {
         }
         let mut book = lock(&self.torrent.book);
         let room = (self.torrent.options.max_peers.saturating_sub(self.peers.len())).min(MAX_CALLING);
-        while book.held().saturating_sub(self.peers.len()) < room
+        while book.active().saturating_sub(self.peers.len()) < room
             && let Some(address) = book.call_next(clock::since_start())
         {
             self.torrent.peers_sup.cast_start_child(peers_sup::outgoing(&self.torrent, address));
@@ -29,7 +29,8 @@ impl Client {
     pub(super) fn tick(&mut self) {
         self.measure();
         self.call();
-        self.wake();
+        self.freed = true;
+        self.grant_freed();
         let few = !self.pieces.is_complete() && self.peers.len() < 10;
         for announcer in self.torrent.trackers.iter().filter(|_| few) {
             announcer.cast(tracker::Msg::NeedPeers);

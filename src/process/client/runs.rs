@@ -3,6 +3,7 @@
 //! Part of `client`. Which run is granted is the picker's decision; here it is told what happened, and the memory is counted.
 
 use super::*;
+use crate::protocol::BLOCK_BYTES;
 
 impl Client {
     pub(super) fn landed(&mut self, piece: PieceIndex, blocks: &[u32]) {
@@ -11,7 +12,7 @@ impl Client {
         }
         // Blocks that come late open their piece again; they are in memory, whether the budget likes it or not.
         if self.picker.is_open(piece) && !self.leases.contains_key(&piece) {
-            let bytes = u64::from(self.layout.piece_length(piece));
+            let bytes = memory_of(self.layout.piece_length(piece));
             self.leases.insert(piece, self.torrent.session.budget.reserve_anyway(bytes));
         }
     }
@@ -28,7 +29,7 @@ impl Client {
             self.picker.give_back(key, *run);
         }
         self.settle_leases();
-        self.wake();
+        self.freed = true;
     }
 
     /// A piece of which nothing had arrived is open no longer when its last request came back.
@@ -43,7 +44,7 @@ impl Client {
         let stuck = self.picker.is_stuck();
         let mut lease = None;
         let may_open = |bytes: u32| {
-            let bytes = u64::from(bytes);
+            let bytes = memory_of(bytes);
             lease = budget.try_reserve(bytes).or_else(|| stuck.then(|| budget.reserve_anyway(bytes)));
             lease.is_some()
         };
@@ -62,10 +63,17 @@ impl Client {
         }
     }
 
-    /// Something came free: those who wait may have it.
-    pub(super) fn wake(&mut self) {
-        for key in self.waiting.clone() {
-            self.grant(key);
+    /// Those who wait may have what came free.
+    pub(super) fn grant_freed(&mut self) {
+        if std::mem::take(&mut self.freed) {
+            for key in self.waiting.clone() {
+                self.grant(key);
+            }
         }
     }
+}
+
+/// What a piece takes in memory: whole blocks, however short the piece.
+pub(super) fn memory_of(piece_bytes: u32) -> u64 {
+    u64::from(piece_bytes.div_ceil(BLOCK_BYTES)) * u64::from(BLOCK_BYTES)
 }

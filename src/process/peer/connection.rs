@@ -69,6 +69,8 @@ struct Connection<'a> {
     first: bool,
     /// Bitfields that came later: not in BEP 3, but aria2 sends one in place of many haves.
     late_bitfields: u32,
+    /// Pieces that the other side announced since the client was last told.
+    haves: Vec<PieceIndex>,
     peer_choked: bool,
     am_interested: bool,
     pipeline: Pipeline<Block>,
@@ -77,6 +79,8 @@ struct Connection<'a> {
     unrequested: u32,
     heard: Duration,
     said: Duration,
+    /// When the ten seconds are over.
+    chores_at: Duration,
 }
 
 /// Runs the connection to its end. Blocks that came for unfinished runs reach the store whatever the end is.
@@ -133,6 +137,7 @@ impl<'a> Connection<'a> {
             theirs: Bitfield::new(layout.pieces()),
             first: true,
             late_bitfields: 0,
+            haves: Vec::new(),
             peer_choked: true,
             am_interested: false,
             pipeline: Pipeline::new(now),
@@ -141,6 +146,7 @@ impl<'a> Connection<'a> {
             unrequested: 0,
             heard: now,
             said: now,
+            chores_at: now + TEN_SECONDS,
         }
     }
 
@@ -204,11 +210,15 @@ impl<'a> Connection<'a> {
                 }
                 Wake::Timer => {
                     timer = Box::pin(clock::sleep(TEN_SECONDS));
-                    self.ten_seconds()?;
                     if end == 0 && self.pipeline.is_empty() && buffer.len() > SMALL_READ {
                         buffer = vec![0; SMALL_READ];
                     }
                 }
+            }
+            // A socket that always has something to read must not put this off.
+            if self.now >= self.chores_at {
+                self.chores_at = self.now + TEN_SECONDS;
+                self.ten_seconds()?;
             }
             turns += 1;
             if turns % TURN == 0 {
@@ -288,7 +298,7 @@ impl<'a> Connection<'a> {
             Message::NotInterested => {}
             Message::Have { piece } => {
                 if self.theirs.set(piece.0) {
-                    self.torrent.client.cast(client::Msg::Has { key: self.key, piece });
+                    self.haves.push(piece);
                     self.part_if_both_seed()?;
                 }
             }
@@ -305,16 +315,16 @@ impl<'a> Connection<'a> {
     }
 
     fn bitfield(&mut self, bits: &[u8], first: bool) -> Result<(), End> {
-        let mut pieces = Bitfield::from_wire(bits, self.layout.pieces())
+        let pieces = Bitfield::from_wire(bits, self.layout.pieces())
             .map_err(|error| End::Misbehaved(format!("sent a bad bitfield: {error}")))?;
         if !first {
             self.late_bitfields += 1;
             if self.late_bitfields > MAX_LATE_BITFIELDS {
                 return Err(End::Misbehaved("floods us with bitfields".to_owned()));
             }
-            self.theirs.iter_ones().for_each(|piece| {
-                pieces.set(piece);
-            });
+            let news = pieces.iter_ones().filter(|piece| self.theirs.set(*piece));
+            self.haves.extend(news.map(PieceIndex));
+            return self.part_if_both_seed();
         }
         self.theirs = pieces.clone();
         self.torrent.client.cast(client::Msg::Bitfield { key: self.key, pieces });
@@ -344,6 +354,10 @@ impl<'a> Connection<'a> {
 
     /// After a batch of messages: more requests out, finished runs reported, work asked for, reads started.
     fn after_reading(&mut self) {
+        if !self.haves.is_empty() {
+            let pieces = std::mem::take(&mut self.haves);
+            self.torrent.client.cast(client::Msg::Has { key: self.key, pieces });
+        }
         self.request();
         self.ask();
         self.read_for_them();
@@ -400,7 +414,15 @@ impl<'a> Connection<'a> {
         }
         self.unrequested = self.unrequested.saturating_sub(MAX_UNREQUESTED / 6);
         self.late_bitfields = self.late_bitfields.saturating_sub(MAX_LATE_BITFIELDS / 6);
+        if self.out.waiting() > 0 && self.now.saturating_sub(self.said) > SILENCE {
+            return Err(End::Environment("took nothing for too long".to_owned()));
+        }
         for landed in self.pipeline.stale(self.now) {
+            for run in landed.missing() {
+                for block in run.numbers() {
+                    self.out.message(&Message::Cancel(self.layout.block(run.piece, block)));
+                }
+            }
             self.give_back(landed);
         }
         self.request();

@@ -18,7 +18,24 @@ enum Block {
     Here,
 }
 
+/// Who may be asked for blocks of a piece.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum From {
+    Anyone,
+    /// Whoever is asked first, and then nobody else while that one has something to deliver: the piece failed its hash, and the
+    /// next failure is to name its author.
+    First,
+    Only(PeerKey),
+}
+
+impl From {
+    fn admits(self, key: PeerKey, asked: u32) -> bool {
+        matches!(self, Self::Anyone | Self::First) || self == Self::Only(key) || asked == 0
+    }
+}
+
 struct OpenPiece {
+    from: From,
     blocks: Vec<Block>,
     free: u32,
     here: u32,
@@ -65,10 +82,10 @@ impl OpenPieces {
     }
 
     /// Opens a piece with all blocks free.
-    pub(super) fn open(&mut self, piece: PieceIndex, layout: &Layout) {
+    pub(super) fn open(&mut self, piece: PieceIndex, layout: &Layout, from: From) {
         let (count, bytes) = (layout.blocks_in(piece), layout.piece_length(piece));
         let blocks = vec![Block::Free; count as usize];
-        let opened = OpenPiece { blocks, free: count, here: 0, free_from: 0, bytes };
+        let opened = OpenPiece { from, blocks, free: count, here: 0, free_from: 0, bytes };
         if self.pieces.insert(piece, opened).is_none() {
             self.bytes += u64::from(bytes);
             self.loose.push(piece);
@@ -92,10 +109,14 @@ impl OpenPieces {
         now: Duration,
         has: impl Fn(PieceIndex) -> bool,
     ) -> Option<Run> {
-        let at = self.loose.iter().position(|piece| has(*piece))?;
+        let admits = |piece: &PieceIndex| self.pieces.get(piece).is_some_and(|open| open.from.admits(of, open.asked()));
+        let at = self.loose.iter().position(|piece| has(*piece) && admits(piece))?;
         let piece = self.loose[at];
         let open = self.pieces.get_mut(&piece)?;
         let run = open.ask_free(piece, most, Block::Asked { of, also: None, since: now })?;
+        if open.from != From::Anyone {
+            open.from = From::Only(of);
+        }
         self.asked += u64::from(run.blocks);
         if open.free == 0 {
             self.loose.remove(at);
@@ -114,7 +135,8 @@ impl OpenPieces {
         has: impl Fn(PieceIndex) -> bool,
     ) -> Option<Run> {
         let mut oldest: Option<(Duration, Run)> = None;
-        for (piece, open) in self.pieces.iter().filter(|(piece, open)| open.asked() > 0 && has(**piece)) {
+        let open_to_all = |open: &OpenPiece| open.asked() > 0 && open.from == From::Anyone;
+        for (piece, open) in self.pieces.iter().filter(|(piece, open)| open_to_all(open) && has(**piece)) {
             for (since, first, blocks) in open.single_stretches(key) {
                 if since <= before && oldest.is_none_or(|(best, _)| since < best) {
                     oldest = Some((since, Run { piece: *piece, first, blocks }));
@@ -157,6 +179,9 @@ impl OpenPieces {
     pub(super) fn give_back(&mut self, of: PeerKey, run: Run) -> bool {
         let Some(open) = self.pieces.get_mut(&run.piece) else { return false };
         let was_loose = open.free > 0;
+        if open.from == From::Only(of) {
+            open.from = From::First;
+        }
         self.asked -= u64::from(open.give_back(of, run));
         if open.free > 0 && !was_loose {
             self.loose.push(run.piece);

@@ -306,3 +306,15 @@ fn it_is_stuck_when_only_peers_that_left_had_the_rest_of_what_is_open() {
     picker.received(asked);
     assert!(!picker.is_stuck(), "a complete piece is with the workers, and will be finished");
 }
+
+#[test]
+fn a_piece_that_failed_is_fetched_from_one_peer_alone() {
+    let mut picker = swarm("xxxx.", &[(A, "xxxxx"), (B, "xxxxx")]);
+    assert_eq!([grant(&mut picker, A, 2), grant(&mut picker, B, 2)], [granted(4, 0, 2), granted(4, 2, 2)]);
+    picker.received(run(4, 0, 4));
+    picker.failed(PieceIndex(4));
+    assert_eq!(grant(&mut picker, B, 2), granted(4, 0, 2));
+    assert_eq!([grant(&mut picker, A, 2), late(&mut picker, A, 2)], [Grant::Later, Grant::Later]);
+    picker.left(B);
+    assert_eq!(grant(&mut picker, A, 4), granted(4, 0, 4), "another one alone");
+}

@@ -62,7 +62,7 @@ fn an_answer_to_a_request_that_was_given_up_is_late_once_and_no_offence() {
 #[test]
 fn no_more_requests_are_out_than_the_depth() {
     let mut p = Pipeline::<u8>::new(T0);
-    p.grant(run(0, 0, 500), T0);
+    p.grant(run(0, 0, 64), T0);
     assert_eq!(sent(&mut p, T0).len() as u32, FIRST_DEPTH);
     assert_eq!(p.outstanding(), FIRST_DEPTH);
     assert_eq!(sent(&mut p, T0), []);

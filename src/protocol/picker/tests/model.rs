@@ -45,6 +45,8 @@ struct Model {
     have: BTreeSet<u32>,
     here: BTreeSet<(u32, u32)>,
     runs: Vec<(u64, Run)>,
+    /// Pieces that failed: while one peer delivers such a piece, the others get none of it.
+    failed: BTreeSet<u32>,
 }
 
 impl Model {
@@ -101,6 +103,7 @@ impl Model {
             }
             Happens::Failed { piece } => {
                 self.picker.failed(PieceIndex(piece));
+                self.failed.insert(piece);
                 self.forget(piece);
             }
             Happens::Received { .. } | Happens::GiveBack { .. } => {}
@@ -121,7 +124,10 @@ impl Model {
             Grant::Nothing => assert!(useful.is_empty()),
             Grant::Later => {
                 assert!(!useful.is_empty());
-                let free = useful.iter().any(|piece| (0..4).any(|n| is_free((*piece, n))));
+                let alone =
+                    |piece: &&u32| self.failed.contains(*piece) && (0..4).any(|n| asked.contains_key(&(**piece, n)));
+                let mut shared = useful.iter().filter(|piece| !alone(piece));
+                let free = shared.any(|piece| (0..4).any(|n| is_free((*piece, n))));
                 assert!(!free || !memory, "a free block was not granted");
             }
             Grant::Run(run) => {
@@ -158,6 +164,7 @@ proptest! {
         let picker = Picker::new(layout(PIECES, 4), &Bitfield::new(PIECES), std::iter::empty(), 3);
         let mut model = Model {
             picker, peers: BTreeMap::new(), have: BTreeSet::new(), here: BTreeSet::new(), runs: Vec::new(),
+            failed: BTreeSet::new(),
         };
         for event in events {
             model.apply(event);

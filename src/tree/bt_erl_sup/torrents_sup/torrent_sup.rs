@@ -24,7 +24,7 @@ const PARKED: Backoff = Backoff {
     reset_after: Duration::from_secs(600),
 };
 /// Long enough for the workers to finish the pieces that they hold.
-const DRAIN: Shutdown = Shutdown::Timeout(Duration::from_millis(1500));
+const DRAIN: Shutdown = Shutdown::Timeout(Duration::from_millis(1000));
 
 /// The child's id below `torrents_sup`.
 pub(crate) fn id(torrent: &TorrentTable) -> String {

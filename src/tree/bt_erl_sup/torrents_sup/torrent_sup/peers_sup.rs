@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use supervisors::{Backoff, ChildSpec, Flags, Restart, SupervisorSpec};
 
-use crate::process::peer;
+use crate::process::{client, peer};
 use crate::protocol::PeerId;
 use crate::rt::net::Socket;
 use crate::tables::{TorrentTable, lock};
@@ -31,6 +31,7 @@ pub(super) fn spec(torrent: &Arc<TorrentTable>) -> ChildSpec {
     ChildSpec::supervisor_at("peers_sup", at, move || {
         // Whoever was called before is gone now; the client calls again.
         lock(&torrent.book).release_all();
+        torrent.client.cast(client::Msg::PeersUp);
         SupervisorSpec { flags: FLAGS, children: Vec::new() }
     })
 }

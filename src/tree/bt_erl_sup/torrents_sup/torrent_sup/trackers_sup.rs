@@ -17,7 +17,7 @@ use crate::tables::{Mail, TorrentTable};
 /// A tracker that does not answer is no crash, so each of these is a bug; a torrent has a handful of trackers.
 const FLAGS: Flags = Flags::one_for_one().intensity(20, Duration::from_secs(10));
 /// Trackers hear `stopped` before the process ends.
-const GOODBYE: Shutdown = Shutdown::Timeout(Duration::from_millis(3200));
+const GOODBYE: Shutdown = Shutdown::Timeout(Duration::from_millis(2300));
 /// Trackers used of one torrent; a torrent file may name any number.
 const MAX_TRACKERS: usize = 50;
 
@@ -33,7 +33,9 @@ pub(crate) struct Announcer {
 impl Announcer {
     /// Sends to the tracker process, whatever its incarnation.
     pub(crate) fn cast(&self, message: tracker::Msg) {
-        self.mail.cast(message);
+        if tracker::check_url(&self.url).is_ok() {
+            self.mail.cast(message);
+        }
     }
 }
 
