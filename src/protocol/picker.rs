@@ -182,8 +182,9 @@ impl Picker {
         }
         if run.is_none() {
             let endgame = self.waiting.is_empty() && !self.open.has_free();
-            let before = now.checked_sub(if endgame { ENDGAME_AFTER } else { HELP_AFTER });
-            run = before.and_then(|before| self.open.ask_second(key, blocks.max(1), now, before, has));
+            let long_before = now.checked_sub(HELP_AFTER);
+            let before = if endgame { now.checked_sub(ENDGAME_AFTER) } else { long_before };
+            run = before.and_then(|before| self.open.ask_second(key, blocks.max(1), now, (before, long_before), has));
         }
         peer.asked |= run.is_some();
         run.map_or(Grant::Later, Grant::Run)

@@ -32,6 +32,8 @@ use crate::tables::TorrentTable;
 
 /// The peer's timer: keep-alive, stale requests, work asked for.
 const TEN_SECONDS: Duration = Duration::from_secs(10);
+/// How often a connection with requests out looks whether they are stale.
+const ONE_SECOND: Duration = Duration::from_secs(1);
 /// A connection on which nothing was heard for so long is dead; others send a keep-alive every two minutes (BEP 3).
 const SILENCE: Duration = Duration::from_secs(150);
 /// We say something at least this often.
@@ -158,7 +160,7 @@ impl<'a> Connection<'a> {
         let limits = Limits::of(self.layout);
         let mut buffer = vec![0; SMALL_READ];
         let (mut start, mut end) = (0, 0);
-        let mut timer = Box::pin(clock::sleep(TEN_SECONDS));
+        let mut timer = Box::pin(clock::sleep(ONE_SECOND));
         let mut turns = 0;
         loop {
             let wake = poll_fn(|cx| {
@@ -209,7 +211,9 @@ impl<'a> Connection<'a> {
                     self.after_reading();
                 }
                 Wake::Timer => {
-                    timer = Box::pin(clock::sleep(TEN_SECONDS));
+                    self.give_back_stale();
+                    let busy = self.pipeline.outstanding() > 0;
+                    timer = Box::pin(clock::sleep(if busy { ONE_SECOND } else { TEN_SECONDS }));
                     if end == 0 && self.pipeline.is_empty() && buffer.len() > SMALL_READ {
                         buffer = vec![0; SMALL_READ];
                     }
@@ -417,6 +421,11 @@ impl<'a> Connection<'a> {
         if self.out.waiting() > 0 && self.now.saturating_sub(self.said) > SILENCE {
             return Err(End::Environment("took nothing for too long".to_owned()));
         }
+        self.give_back_stale();
+        Ok(())
+    }
+
+    fn give_back_stale(&mut self) {
         for landed in self.pipeline.stale(self.now) {
             for run in landed.missing() {
                 for block in run.numbers() {
@@ -427,6 +436,5 @@ impl<'a> Connection<'a> {
         }
         self.request();
         self.ask();
-        Ok(())
     }
 }

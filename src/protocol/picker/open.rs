@@ -125,18 +125,19 @@ impl OpenPieces {
     }
 
     /// Blocks that one other peer was asked for no later than `before`, those asked for longest: the later half of them,
-    /// at most `most`.
+    /// at most `most`. Of a piece that is fetched from one peer alone, only when that one has had them since `long_before`.
     pub(super) fn ask_second(
         &mut self,
         key: PeerKey,
         most: u32,
         now: Duration,
-        before: Duration,
+        (before, long_before): (Duration, Option<Duration>),
         has: impl Fn(PieceIndex) -> bool,
     ) -> Option<Run> {
         let mut oldest: Option<(Duration, Run)> = None;
-        let open_to_all = |open: &OpenPiece| open.asked() > 0 && open.from == From::Anyone;
-        for (piece, open) in self.pieces.iter().filter(|(piece, open)| open_to_all(open) && has(**piece)) {
+        for (piece, open) in self.pieces.iter().filter(|(piece, open)| open.asked() > 0 && has(**piece)) {
+            let before = if open.from == From::Anyone { Some(before) } else { long_before };
+            let Some(before) = before else { continue };
             for (since, first, blocks) in open.single_stretches(key) {
                 if since <= before && oldest.is_none_or(|(best, _)| since < best) {
                     oldest = Some((since, Run { piece: *piece, first, blocks }));
