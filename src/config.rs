@@ -29,7 +29,7 @@ impl Default for Config {
             name: "bt_erl_sup".to_owned(),
             bind: BindTo::Any,
             ports: Some(6881..=6889),
-            memory_bytes: 32 << 20,
+            memory_bytes: 64 << 20,
             workers: std::thread::available_parallelism().map_or(2, |n| n.get().clamp(1, 16)),
             open_files: 256,
         }
