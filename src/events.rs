@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -139,6 +140,7 @@ struct Line {
 /// Where a session's processes put events in.
 #[derive(Debug, Default)]
 pub(crate) struct Bus {
+    closed: AtomicBool,
     lines: Mutex<Vec<Arc<Line>>>,
 }
 
@@ -168,13 +170,15 @@ impl Bus {
 
     pub(crate) fn listen(&self) -> Events {
         let (wake, woken) = flume::bounded(1);
-        let line = Arc::new(Line { ring: Mutex::default(), wake });
+        let ring = Ring { closed: self.closed.load(Ordering::Acquire), ..Ring::default() };
+        let line = Arc::new(Line { ring: ring.into(), wake });
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.clone());
         Events { line, woken }
     }
 
     /// No event comes any more: listeners hear what is left, then `None`.
     pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         for line in self.lines.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             line.lock().closed = true;
             let _ = line.wake.try_send(());
@@ -230,6 +234,7 @@ mod tests {
         bus.close();
         assert_eq!(block_on(events.recv()), Some(Event::Finished { piece: 7 }));
         assert_eq!(block_on(events.recv()), None);
+        assert_eq!(block_on(bus.listen().recv()), None, "who comes late is told at once");
     }
 
     #[test]

@@ -61,6 +61,10 @@ impl Session {
     pub async fn start(config: Config) -> Result<Self, SessionError> {
         let (mut session, spec) = Self::spec(config)?;
         let system = supervisors::start(spec);
+        // However the root ends, whoever waits for events or for a torrent hears of it. Nobody reads this mailbox.
+        let (nobody, _) = supervisors::mailbox::<()>();
+        let table = session.table.clone();
+        supervisors::monitor(system.root(), &nobody, move |_| table.events.close());
         session.system = Some(Arc::new(system));
         Ok(session)
     }

@@ -178,3 +178,15 @@ fn a_file_that_is_deleted_under_a_download_is_noticed_and_made_again() {
     std::fs::remove_file(rig.folder.path().join("crash.bin")).expect("it is there");
     rig.completes();
 }
+
+#[test]
+fn a_crash_of_the_root_itself_ends_the_session_and_whoever_waits_hears_it() {
+    let rig = Rig::start(8, 256 * 1024, 1, MIB);
+    rig.one_more_piece("the start");
+    let root = rig.session.pid().expect("it runs");
+    let torrent = rig.torrent.clone();
+    let waiting = std::thread::spawn(move || block_on(torrent.wait()));
+    supervisors::inject_panic(root, "crashed by the test");
+    assert_eq!(waiting.join().expect("it returns"), Outcome::Stopped);
+    assert!(supervisors::snapshot(root).is_none(), "the root is still there");
+}
