@@ -103,6 +103,8 @@ struct Connection {
     pieces: u32,
     interested: bool,
     wants: u32,
+    /// Finished pieces that it had a part in.
+    useful: u32,
     /// Its own words for why it ends; a process that panicked had none.
     leaving: Option<String>,
 }
@@ -233,6 +235,9 @@ impl Client {
         for source in sources {
             book.was_useful(*source);
         }
+        for connection in self.peers.values_mut().filter(|c| sources.contains(&c.address)) {
+            connection.useful += 1;
+        }
         drop(book);
         self.torrent.tell(Event::finished(piece));
         for connection in self.peers.values() {
@@ -303,7 +308,17 @@ impl Client {
         self.picker.joined(key, Bitfield::new(self.layout.pieces()));
         self.peers.insert(
             key,
-            Connection { addr, address, peer_id, outgoing, pieces: 0, interested: false, wants: 0, leaving: None },
+            Connection {
+                addr,
+                address,
+                peer_id,
+                outgoing,
+                pieces: 0,
+                interested: false,
+                wants: 0,
+                useful: 0,
+                leaving: None,
+            },
         );
         self.torrent.counts.peers.store(self.peers.len() as u32, Ordering::Relaxed);
         let change = PeerChange::Connected { peer_id: peer_id.to_string(), outgoing };

@@ -2,6 +2,8 @@
 //!
 //! Part of `client`. Which run is granted is the picker's decision; here it is told what happened, and the memory is counted.
 
+use std::cmp::Reverse;
+
 use super::*;
 use crate::protocol::BLOCK_BYTES;
 
@@ -63,12 +65,12 @@ impl Client {
         }
     }
 
-    /// Those who wait may have what came free.
+    /// Those who wait may have what came free; those first that were of most use, so that silent peers do not get it in turn.
     pub(super) fn grant_freed(&mut self) {
         if std::mem::take(&mut self.freed) {
-            for key in self.waiting.clone() {
-                self.grant(key);
-            }
+            let mut waiting: Vec<PeerKey> = self.waiting.iter().copied().collect();
+            waiting.sort_by_key(|key| Reverse(self.peers.get(key).map_or(0, |c| c.useful)));
+            waiting.into_iter().for_each(|key| self.grant(key));
         }
     }
 }
