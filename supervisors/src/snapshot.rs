@@ -8,6 +8,7 @@ mod gather;
 mod glob;
 
 pub use budget::Budget;
+pub(crate) use budget::Span;
 
 use crate::{
     json,
@@ -38,7 +39,7 @@ pub enum Status {
         /// Until it is started again.
         millis: u64,
     },
-    /// It was told to end.
+    /// It was told to end, or ends by itself, or has ended and its supervisor is about to hear of it.
     Stopping,
     /// It does not run and will not be started by itself.
     Stopped,

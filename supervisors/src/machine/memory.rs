@@ -43,6 +43,11 @@ impl Child {
 }
 
 impl Machine {
+    /// It gives up, or was told to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending { .. } | Phase::Ended)
+    }
+
     /// How long ago each restart was that counts now, oldest first.
     pub(crate) fn ages(&self, now: Instant) -> Vec<Duration> {
         let age = |at: &Instant| now.saturating_duration_since(*at);

@@ -27,14 +27,22 @@ struct Copied {
     entry: Option<Arc<Entry>>,
 }
 
+/// What a supervisor knows.
+struct Copy {
+    flags: Flags,
+    ending: bool,
+    budget: Budget,
+    children: Vec<Copied>,
+}
+
 pub(super) fn tree(entry: &Arc<Entry>) -> Node {
     let now = rt::now();
-    let status = match entry.has_ended() {
-        true => Status::Stopped,
-        false if entry.is_told_to_end() => Status::Stopping,
-        false if entry.is_ready() => Status::Running,
+    let status = match entry.is_ready() {
+        _ if entry.has_ended() => Status::Stopped,
+        true => Status::Running,
         false => Status::Starting,
     };
+    let there = status != Status::Stopped;
     let root = Node {
         name: entry.name.to_string(),
         role: entry.role().to_string(),
@@ -44,7 +52,6 @@ pub(super) fn tree(entry: &Arc<Entry>) -> Node {
         restarts: entry.incarnation,
         ..Node::default()
     };
-    let there = !entry.has_ended();
     process(root, there.then_some(entry), now)
 }
 
@@ -56,22 +63,27 @@ fn process(mut node: Node, entry: Option<&Arc<Entry>>, now: Instant) -> Node {
     node.pid = Some(entry.pid);
     node.uptime = Some(now.saturating_duration_since(entry.born));
     node.mailbox = entry.mailbox().map(|(len, high_water)| Waiting { len, high_water });
-    if let Some(crew) = &entry.crew
-        && let Some((flags, budget, children)) = copy(crew, now)
-    {
-        (node.strategy, node.dynamic) = (Some(flags.strategy), flags.dynamic);
-        node.budget = Some(budget);
-        node.children = children.into_iter().map(|copied| child(copied, &node.path, entry.pid, now)).collect();
+    let mut ends = entry.is_told_to_end() || entry.has_ended();
+    match entry.crew.as_ref().map(|crew| copy(crew, now)) {
+        Some(Some(copy)) => {
+            ends |= copy.ending;
+            (node.strategy, node.dynamic) = (Some(copy.flags.strategy), copy.flags.dynamic);
+            node.budget = Some(copy.budget);
+            node.children = copy.children.into_iter().map(|copied| child(copied, &node.path, entry.pid, now)).collect();
+        }
+        // It has let go of its children: its exit is about to be told.
+        Some(None) => ends |= entry.is_ready(),
+        None => {}
+    }
+    if ends {
+        node.status = Status::Stopping;
     }
     node
 }
 
 fn child(copied: Copied, above: &str, parent: Pid, now: Instant) -> Node {
     let Copied { rule, entry, .. } = copied;
-    let status = match &entry {
-        Some(entry) if entry.is_told_to_end() => Status::Stopping,
-        _ => status(&copied.state, now),
-    };
+    let status = status(&copied.state, now);
     let mut path = String::with_capacity(above.len() + 1 + rule.id.len());
     path.extend([above, "/", &rule.id]);
     let rules = Rules {
@@ -100,7 +112,7 @@ fn child(copied: Copied, above: &str, parent: Pid, now: Instant) -> Node {
 }
 
 /// `None`: init has not returned.
-fn copy(crew: &Crew, now: Instant) -> Option<(Flags, Budget, Vec<Copied>)> {
+fn copy(crew: &Crew, now: Instant) -> Option<Copy> {
     let inside = crew.inside();
     let machine: &Machine = inside.machine.as_ref()?;
     let one = |(key, child): (Key, &crate::machine::Child)| {
@@ -121,7 +133,8 @@ fn copy(crew: &Crew, now: Instant) -> Option<(Flags, Budget, Vec<Copied>)> {
     };
     let Flags { intensity: allowed, period, .. } = machine.flags();
     let budget = Budget { used: machine.used(now), allowed, period, ages: machine.ages(now) };
-    Some((machine.flags(), budget, machine.children().map(one).collect()))
+    let (flags, ending) = (machine.flags(), machine.is_ending());
+    Some(Copy { flags, ending, budget, children: machine.children().map(one).collect() })
 }
 
 fn status(state: &State, now: Instant) -> Status {
