@@ -46,6 +46,7 @@ mod predict;
 mod process;
 mod reason;
 mod reports;
+mod ring;
 mod rt;
 mod slots;
 mod snapshot;
@@ -55,7 +56,7 @@ mod system;
 mod table;
 
 pub use blocking::BlockingProcess;
-pub use events::{Event, EventKind, Events, subscribe};
+pub use events::{Event, EventKind, Events, history, subscribe, subscribe_with_history};
 pub use json::write_json_line;
 pub use mailbox::{Addr, CallError, CastError, Mailbox, Reply, bounded_mailbox, mailbox};
 pub use monitor::{Down, Monitor, demonitor, exit, inject_panic, kill, monitor};
