@@ -18,11 +18,14 @@ fn bug() -> ExitReason {
     ExitReason::error("a bug")
 }
 
+fn up(snapshot: &Snapshot) -> bool {
+    snapshot.nodes().all(|node| node.status == Status::Running)
+}
+
 /// A snapshot when everyone is up.
 fn seen(root: ChildSpec) -> Snapshot {
     let system = start(root);
     wait(async {
-        let up = |snapshot: &Snapshot| snapshot.nodes().all(|node| node.status == Status::Running);
         until(|| up(&system.snapshot())).await;
         let snapshot = system.snapshot();
         system.stop(LONG).await;
@@ -147,7 +150,7 @@ fn what_was_added_is_gone_with_its_supervisor_and_a_temporary_one_for_good() {
     let system = start(sup("top", flags, move || vec![sub(), sleeper("passing").restart(Restart::Temporary)]));
     let snapshot = wait(async {
         at.start_child(sleeper("added")).await.unwrap();
-        until(|| system.snapshot().nodes().count() == 6).await;
+        until(|| up(&system.snapshot()) && system.snapshot().nodes().count() == 6).await;
         system.snapshot()
     });
     let prediction = predict(&snapshot, "top/sub", ExitReason::Killed).unwrap();
@@ -159,6 +162,25 @@ fn what_was_added_is_gone_with_its_supervisor_and_a_temporary_one_for_good() {
     assert_eq!((paths(&prediction.stopped), prediction.budgets.len()), (vec!["top/sub/once"], 0));
     assert!(prediction.to_string().ends_with("\n  down for good: top/sub/once"), "{prediction}");
     wait(system.stop(LONG));
+}
+
+#[test]
+fn an_exit_goes_along_links_unless_it_is_normal_or_trapped() {
+    let flags = Flags::one_for_one().intensity(2, HOUR);
+    let mut snapshot = seen(sup("top", flags, || vec![sleeper("a"), sleeper("b"), sleeper("c"), sleeper("d")]));
+    let pids: Vec<Pid> = snapshot.root.children.iter().filter_map(|node| node.pid).collect();
+    // a - b - c - d, and c traps.
+    for (at, node) in snapshot.root.children.iter_mut().enumerate() {
+        node.links.extend(at.checked_sub(1).map(|before| pids[before]));
+        node.links.extend(pids.get(at + 1));
+    }
+    snapshot.root.children[2].traps_exit = true;
+    let prediction = predict(&snapshot, pids[0], bug()).unwrap();
+    assert_eq!((dies(&prediction), prediction.budgets[0].used), (vec!["top/a", "top/b"], 2));
+    assert!(prediction.dies.iter().all(|dying| dying.reason == bug()));
+    let prediction = predict(&snapshot, pids[0], ExitReason::Normal).unwrap();
+    assert_eq!((dies(&prediction), prediction.budgets[0].used), (vec!["top/a"], 1));
+    assert!(prediction.to_string().starts_with(&format!("If top/a {} ends as it should:\n", pids[0])));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What [`predict`] says and what the real runtime then does, over random trees and random exits. Both run the same state machine; what
 //! is tested is everything around it: that a snapshot holds all that matters, and that processes do what the machine decides.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod prediction_support;
 use prediction_support::*;
@@ -7,13 +8,19 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 /// Each case is a tree and up to eight exits, one after another.
-const CASES: u32 = 1500;
+const CASES: u32 = 1200;
 
 /// A tree comes to rest within milliseconds.
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: CASES, failure_persistence: None, max_shrink_iters: 400, max_shrink_time: 20_000, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases: CASES,
+        failure_persistence: None,
+        max_shrink_iters: 400,
+        max_shrink_time: 20_000,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

@@ -126,15 +126,17 @@ pub(crate) fn exits() -> BoxedStrategy<Vec<Exits>> {
     prop::collection::vec(one, 1..=8).boxed()
 }
 
+type Way = (Addr<ExitReason>, Mailbox<ExitReason>);
+
 /// How everyone is reached, by path.
 #[derive(Default)]
 struct Ways {
-    workers: Mutex<HashMap<String, (Addr<ExitReason>, Mailbox<ExitReason>)>>,
+    workers: Mutex<HashMap<String, Way>>,
     sups: Mutex<HashMap<String, SupervisorRef>>,
 }
 
 impl Ways {
-    fn worker(&self, path: &str) -> (Addr<ExitReason>, Mailbox<ExitReason>) {
+    fn worker(&self, path: &str) -> Way {
         self.workers.lock().unwrap().entry(path.to_string()).or_insert_with(mailbox).clone()
     }
 
