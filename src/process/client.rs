@@ -288,9 +288,14 @@ impl Client {
         let Joined { key, pid, addr, address, peer_id, outgoing } = joined;
         let same = |c: &Connection| c.address == address || (c.peer_id == peer_id && c.address.ip() == address.ip());
         if let Some(other) = self.peers.values().find(|c| same(c)) {
-            // Both sides may have called at the same time: both keep the call of the larger peer id.
-            let ours_wins = self.torrent.session.peer_id.0 > peer_id.0;
-            let loser = if other.outgoing != outgoing && outgoing == ours_wins { &other.addr } else { &addr };
+            let old_loses = match (other.outgoing, outgoing) {
+                // Who calls again has lost the first call, and knows it before we do.
+                (false, false) => true,
+                (true, true) => false,
+                // Both sides called at the same time: both keep the call of the larger peer id.
+                _ => outgoing == (self.torrent.session.peer_id.0 > peer_id.0),
+            };
+            let loser = if old_loses { &other.addr } else { &addr };
             let _ = loser.cast(peer::Msg::Close { reason: "connected already" });
             if loser.same(&addr) {
                 return;
