@@ -22,9 +22,21 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// Opens (or makes) the download folder `dir`; touches none of the files.
+    /// Opens (or makes) the download folder `dir`; touches none of the files. `Err` also when a file that is not whole could not
+    /// be written: better now than when the first piece has come.
     pub(crate) fn open(metainfo: &Metainfo, dir: &Path, pool: &Arc<FilePool>) -> Result<Self, DiskError> {
         let folder = Folder::open(dir)?;
+        for file in metainfo.files.iter().filter(|f| !f.pad) {
+            let found = folder.file_length(&file.path)?;
+            if found.is_none_or(|found| found < file.length) {
+                folder.check_writable(&file.path)?;
+            }
+            if let Some(found) = found.filter(|found| *found > file.length) {
+                let path = folder.join(&file.path);
+                let (path, length) = (path.display(), file.length);
+                log::warn!("{path} has {found} bytes and the torrent says {length}: it will be cut when all is complete");
+            }
+        }
         let file = |f: &crate::protocol::metainfo::File| (!f.pad).then(|| pool.file(&folder, f.path.clone()));
         Ok(Self {
             layout: metainfo.layout.clone(),

@@ -18,7 +18,7 @@ const ABOUT: &str = "A BitTorrent client whose inside is an Erlang/OTP supervisi
 const LONG_ABOUT: &str = "\
 A BitTorrent client whose inside is an Erlang/OTP supervision tree.
 
-Every connection, torrent, tracker and disk worker is a process of its own. What crashes is restarted by its
+Every connection, torrent, tracker and disk worker is a process of its own. What crashes is restarted by its \
 supervisor, and the download goes on.";
 
 const AFTER_HELP: &str = "\
@@ -28,17 +28,22 @@ Examples:
   bt-erl run file.torrent -d ~/Downloads  download it
 
 Exit codes:
-  0 complete   1 failed   2 usage   65 bad torrent file   69 nothing to download from
-  130 interrupted (Ctrl-C)   143 terminated";
+    0  complete
+    1  failed
+    2  usage
+   65  bad torrent file
+   69  nothing to download from
+  130  interrupted (Ctrl-C)
+  143  terminated";
 
 const RUN_LONG: &str = "\
 Download a torrent into a folder.
 
-What is already in the folder is checked first, so the same command run again goes on where the last one
-ended, and ends at once when everything is there. A finished piece is one that passed its SHA-1 check and is
+What is already in the folder is checked first, so the same command run again goes on where the last one \
+ended, and ends at once when everything is there. A finished piece is one that passed its SHA-1 check and is \
 on disk; only such pieces are reported, served or counted.
 
-Progress goes to stderr: a bar on a terminal, otherwise a line every few seconds. Ctrl-C ends in at most five
+Progress goes to stderr: a bar on a terminal, otherwise a line every few seconds. Ctrl-C ends in at most five \
 seconds and loses no finished piece; a second Ctrl-C ends at once.";
 
 const RUN_EXAMPLES: &str = "\
@@ -57,8 +62,8 @@ Examples:
 const DEMO_LONG: &str = "\
 See a whole swarm in one process: a tracker, a seed and a leech, all on loopback, in one supervision tree.
 
-The demo makes random content in a fresh temporary folder, downloads it from itself, crashes a peer process
-half way on purpose, shows what the supervisor did about it, compares the content byte for byte, and removes
+The demo makes random content in a fresh temporary folder, downloads it from itself, crashes a peer process \
+half way on purpose, shows what the supervisor did about it, compares the content byte for byte, and removes \
 what it made. It needs no network beyond loopback, no root and no home folder.";
 
 /// The whole command line.
@@ -168,7 +173,7 @@ pub(crate) struct LogArgs {
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// Write a log with the time of every line into this file, whatever -v and -q say
+    /// Write a log with the time of every line into this file, whatever is shown on the terminal
     #[arg(long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
 }
@@ -267,6 +272,16 @@ mod tests {
     #[test]
     fn the_declared_command_line_contradicts_itself_nowhere() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_fits_a_terminal_of_80_columns() {
+        let mut all = CommandLine::command().term_width(80);
+        all.build();
+        let helps = all.get_subcommands().cloned().chain([all.clone()]).map(|mut command| command.render_long_help());
+        for line in helps.map(|help| help.to_string()).collect::<String>().lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub(crate) enum Fault {
     Signals { reason: String },
     /// The torrent file's name is wrong.
     NoSuchFile { path: PathBuf },
+    /// A folder in place of the torrent file.
+    NotATorrentFile { path: PathBuf },
+    /// Missing rights on the torrent file.
+    UnreadableTorrent { path: PathBuf },
     /// A file or folder of ours cannot be read or made.
     Disk(DiskError),
     /// The torrent file is larger than any torrent.
@@ -52,6 +56,8 @@ impl Fault {
             Fault::Logging(_)
             | Fault::Signals { .. }
             | Fault::NoSuchFile { .. }
+            | Fault::NotATorrentFile { .. }
+            | Fault::UnreadableTorrent { .. }
             | Fault::Disk(_)
             | Fault::NoPeerFound { .. }
             | Fault::Session(_)
@@ -74,6 +80,12 @@ impl fmt::Display for Fault {
             Fault::Signals { reason } => write!(f, "cannot listen for Ctrl-C and SIGTERM: {reason}; try again"),
             Fault::NoSuchFile { path } => {
                 write!(f, "there is no file {}; check the name and the folder", path.display())
+            }
+            Fault::NotATorrentFile { path } => {
+                write!(f, "{} is a folder; name the torrent file itself", path.display())
+            }
+            Fault::UnreadableTorrent { path } => {
+                write!(f, "cannot read {}: permission denied; change its rights, or name a copy", path.display())
             }
             Fault::Disk(error) => error.fmt(f),
             Fault::TorrentTooLarge { path, at_most_bytes } => write!(

@@ -61,6 +61,22 @@ impl Folder {
         made.map_err(|fault| DiskError::new("make the folder", &self.join(components), fault))
     }
 
+    /// Whether the file at `components` could be written now, or made with the folders above it. Makes nothing.
+    pub fn check_writable(&self, components: &[String]) -> Result<(), DiskError> {
+        // What is there already decides: the file itself, or the deepest folder above it.
+        for part in (0..=components.len()).rev().map(|length| &components[..length]) {
+            let checked = match part {
+                [] => self.root.check_writable(".").map_err(DiskFault::from),
+                part => self.below(part, false, |dir, name| Ok(dir.check_writable(name)?)),
+            };
+            match checked {
+                Err(DiskFault::Missing) if !part.is_empty() => {}
+                other => return other.map_err(|fault| DiskError::new("write to", &self.join(part), fault)),
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the names of the folder that holds `components` survive a power cut.
     pub fn sync_parent(&self, components: &[String]) -> Result<(), DiskError> {
         let synced = self.below(components, false, |dir, _| Ok(dir.sync()?));
