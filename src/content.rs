@@ -34,7 +34,9 @@ impl Content {
             if let Some(found) = found.filter(|found| *found > file.length) {
                 let path = folder.join(&file.path);
                 let (path, length) = (path.display(), file.length);
-                log::warn!("{path} has {found} bytes and the torrent says {length}: it will be cut when all is complete");
+                log::warn!(
+                    "{path} has {found} bytes and the torrent says {length}: it will be cut when all is complete"
+                );
             }
         }
         let file = |f: &crate::protocol::metainfo::File| (!f.pad).then(|| pool.file(&folder, f.path.clone()));
