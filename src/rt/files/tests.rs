@@ -279,6 +279,7 @@ fn the_portable_folder_refuses_the_same_and_reads_the_same() {
     assert_eq!(portable::facts(&file).unwrap().length, 5);
     assert_eq!(portable::next_data(&file, 4).unwrap(), Some(4));
     assert_eq!(portable::next_data(&file, 5).unwrap(), None);
+    assert!(sub.check_writable("f").is_ok() && sub.check_writable(".").is_ok() && sub.check_writable("none").is_err());
     sub.rename("f", "g").unwrap();
     sub.sync().unwrap();
     assert_eq!(sub.kind("g").unwrap(), Kind::File { length: 5 });
