@@ -29,6 +29,7 @@
 
 mod config;
 mod content;
+mod create;
 mod events;
 mod process;
 pub mod protocol;
@@ -38,6 +39,7 @@ mod tables;
 mod tree;
 
 pub use config::{BindTo, Config, TorrentOptions};
+pub use create::{CreateError, CreateProgress, create};
 pub use events::{Event, Events, PeerChange, TrackerOutcome};
 pub use process::tracker_server;
 pub use protocol::{InfoHash, Metainfo, MetainfoError};

@@ -209,3 +209,25 @@ fn an_interrupted_demo_leaves_nothing_behind() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something is left");
 }
+
+#[test]
+fn a_torrent_that_was_created_describes_its_content_and_nothing_is_overwritten_unasked() {
+    let home = tempfile::tempdir().unwrap();
+    let content = Content::tree("album", &[("b/song", 300_000), ("a", 0), ("c", 50_000)], 5);
+    content.write_below(home.path());
+    let (album, out) = (home.path().join("album"), home.path().join("album.torrent"));
+    let (album, out) = (album.to_str().unwrap(), out.to_str().unwrap());
+    let create = ["create", album, "-o", out, "-l", "32KiB", "-a", "http://t.example/announce", "--no-date"];
+    let made = bt_erl(home.path(), &create);
+    made.expect_code(0);
+    assert!(made.stdout.join("\n").contains("3 files, 342 KiB in 11 pieces of 32 KiB"), "{:?}", made.stdout);
+    let bytes = std::fs::read(out).unwrap();
+    bt_erl(home.path(), &["run", out, "-d", home.path().to_str().unwrap(), "-p0", "--no-tracker"]).expect_code(0);
+
+    one_sentence(&bt_erl(home.path(), &create), 1, &["album.torrent exists already", "--force"]);
+    bt_erl(home.path(), &[&create[..], &["--force"]].concat()).expect_code(0);
+    assert!(std::fs::read(out).unwrap() == bytes, "the same content and no date, but another torrent file");
+    one_sentence(&bt_erl(home.path(), &["create", "nowhere"]), 1, &["nowhere", "check the name"]);
+    let empty = home.path().join("album/a");
+    one_sentence(&bt_erl(home.path(), &["create", empty.to_str().unwrap()]), 1, &["no bytes"]);
+}

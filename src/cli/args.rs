@@ -26,6 +26,7 @@ Examples:
   bt-erl demo                             see it work on this machine
   bt-erl info file.torrent                what is in a torrent file
   bt-erl run file.torrent -d ~/Downloads  download it
+  bt-erl create album -a http://t.example/announce  make one
 
 Exit codes:
     0  complete
@@ -58,6 +59,19 @@ Examples:
     bt-erl run file.torrent --exit-when-stalled 5m
   for a program: one JSON object per event (docs/cli.md)
     bt-erl run file.torrent --json | jq -c 'select(.event == \"restart\")'";
+
+const CREATE_LONG: &str = "\
+Make a torrent file from a file or a folder.
+
+Every core hashes. Files come in the order of their paths, hidden ones and what links point to included. The info \
+hash is the one that mktorrent makes of the same content, name and piece length.";
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  with one tracker
+    bt-erl create album -a http://tracker.example/announce
+  for a private tracker, into a certain file
+    bt-erl create film.mkv -o film.torrent -a https://t.example/k3y --private";
 
 const DEMO_LONG: &str = "\
 See a whole swarm in one process: a tracker, a seed and a leech, all on loopback, in one supervision tree.
@@ -93,6 +107,9 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show what is in a torrent file
     Info(InfoArgs),
+    /// Make a torrent file from a file or a folder
+    #[command(long_about = CREATE_LONG, after_help = CREATE_EXAMPLES)]
+    Create(CreateArgs),
     /// See it work: a swarm, a crash and a recovery on this machine
     #[command(long_about = DEMO_LONG)]
     Demo(DemoArgs),
@@ -153,6 +170,60 @@ pub(crate) struct InfoArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// `bt-erl create`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// The file or folder to share
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+
+    /// The torrent file to write; must not exist [default: NAME.torrent in the current folder]
+    #[arg(short, long, value_name = "FILE.torrent")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Replace the torrent file when it exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+
+    /// A tracker; more of them are asked when the first does not answer. Trackers of one tier are joined by commas
+    #[arg(short, long, value_name = "URL", value_parser = tier)]
+    pub(crate) announce: Vec<Tier>,
+
+    /// Where the content can be had over HTTP (BEP 19); may be given more than once
+    #[arg(short, long, value_name = "URL", value_parser = web_seed)]
+    pub(crate) web_seed: Vec<String>,
+
+    /// Peers may come from the trackers only (BEP 27)
+    #[arg(long, requires = "announce")]
+    pub(crate) private: bool,
+
+    /// Bytes of a piece, as in 256KiB; "auto" makes some 750 to 1,500 pieces
+    #[arg(short = 'l', long, value_name = "SIZE", default_value = "auto", value_parser = piece_length)]
+    pub(crate) piece_length: PieceLength,
+
+    /// Name of the file or folder for those who download it [default: that of PATH]
+    #[arg(short, long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) name: Option<String>,
+
+    /// A comment for people
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+
+    /// Leave out when it was made, so that the same content gives the same torrent file
+    #[arg(long)]
+    pub(crate) no_date: bool,
+
+    /// The same JSON object on stdout as "info --json", instead of a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `--announce`: URLs that are asked in no particular order.
+pub(crate) type Tier = Vec<String>;
+
+/// `--piece-length`: bytes; `None` is "auto".
+pub(crate) type PieceLength = Option<u32>;
 
 /// `bt-erl demo`.
 #[derive(Debug, Args)]
@@ -241,6 +312,38 @@ impl FromStr for PeerAddress {
     }
 }
 
+fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
+    let fits =
+        |scheme: &&str| text.strip_prefix(*scheme).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    let plain = text.chars().all(|c| c.is_ascii_graphic());
+    match schemes.iter().any(fits) && plain {
+        true => Ok(text.to_owned()),
+        false => Err(format!("not a URL that begins with {}", schemes.join(" or "))),
+    }
+}
+
+fn tier(text: &str) -> Result<Tier, String> {
+    text.split(',').map(|part| url(part, &["http://", "https://", "udp://"])).collect()
+}
+
+fn web_seed(text: &str) -> Result<String, String> {
+    url(text, &["http://", "https://"])
+}
+
+/// From one block to what fits into the memory of those who download it.
+fn piece_length(text: &str) -> Result<PieceLength, String> {
+    const LEAST: ByteSize = ByteSize(16 << 10);
+    const MOST: ByteSize = ByteSize(64 << 20);
+    if text == "auto" {
+        return Ok(None);
+    }
+    let size: ByteSize = text.parse().map_err(|error| format!("{error}"))?;
+    match u32::try_from(size.0) {
+        Ok(bytes) if size >= LEAST && size <= MOST && bytes.is_power_of_two() => Ok(Some(bytes)),
+        _ => Err(format!("it has to be a power of two from {LEAST} to {MOST}")),
+    }
+}
+
 /// `--size` of the demo: less than 8 MiB is over before anybody could crash half way, more than 16 GiB is no demo.
 fn demo_size(text: &str) -> Result<ByteSize, String> {
     const LEAST: ByteSize = ByteSize(8 << 20);
@@ -314,6 +417,9 @@ mod tests {
             "bt-erl run x -a nowhere",
             "bt-erl run x -p 65536",
             "bt-erl run x --exit-when-stalled 0",
+            "bt-erl create x -a nowhere",
+            "bt-erl create x --private",
+            "bt-erl create x -l 100kB",
             "bt-erl demo --size lots",
             "bt-erl fly",
         ] {

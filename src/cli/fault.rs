@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bt_erl::rt::files::DiskError;
-use bt_erl::{MetainfoError, SessionError};
+use bt_erl::{CreateError, MetainfoError, SessionError};
 
 use super::duration;
 use super::exit::Ending;
@@ -30,6 +30,10 @@ pub(crate) enum Fault {
     UnreadableTorrent { path: PathBuf },
     /// A file or folder of ours cannot be read or made.
     Disk(DiskError),
+    /// The torrent file to be made is there already.
+    Exists { path: PathBuf },
+    /// No torrent can be made of this.
+    Create(CreateError),
     /// The torrent file is larger than any torrent.
     TorrentTooLarge { path: PathBuf, at_most_bytes: usize },
     /// What is in the torrent file is no torrent that can be downloaded.
@@ -59,6 +63,8 @@ impl Fault {
             | Fault::NotATorrentFile { .. }
             | Fault::UnreadableTorrent { .. }
             | Fault::Disk(_)
+            | Fault::Exists { .. }
+            | Fault::Create(_)
             | Fault::NoPeerFound { .. }
             | Fault::Session(_)
             | Fault::Download { .. }
@@ -88,6 +94,10 @@ impl fmt::Display for Fault {
                 write!(f, "cannot read {}: permission denied; change its rights, or name a copy", path.display())
             }
             Fault::Disk(error) => error.fmt(f),
+            Fault::Exists { path } => {
+                write!(f, "{} exists already; name another file with -o, or replace it with --force", path.display())
+            }
+            Fault::Create(error) => error.fmt(f),
             Fault::TorrentTooLarge { path, at_most_bytes } => write!(
                 f,
                 "{} is not a torrent file: it has more than {} MiB; is it the content that a torrent names?",
@@ -135,6 +145,12 @@ impl From<LoggingError> for Fault {
 impl From<DiskError> for Fault {
     fn from(error: DiskError) -> Self {
         Fault::Disk(error)
+    }
+}
+
+impl From<CreateError> for Fault {
+    fn from(error: CreateError) -> Self {
+        Fault::Create(error)
     }
 }
 

@@ -5,6 +5,7 @@
 //! speaks BitTorrent.
 
 mod args;
+mod create;
 mod demo;
 mod duration;
 mod exit;
@@ -29,6 +30,7 @@ pub(crate) fn main() -> Ending {
         Ok(line) => match line.command {
             Command::Run(args) => run::run(&args),
             Command::Info(args) => info::run(&args),
+            Command::Create(args) => create::run(&args),
             Command::Demo(args) => demo::run(&args),
         },
         Err(error) => {
