@@ -10,7 +10,7 @@ use crate::{
     reason::ExitReason,
     reports, rt,
     snapshot::Status,
-    spec::{ChildSpec, Flags, Shutdown},
+    spec::{ChildSpec, Shutdown},
     supervisor_ref::ChildInfo,
     table::{Entry, lock},
 };
@@ -33,6 +33,8 @@ pub(crate) struct Member {
 pub(crate) struct Inside {
     /// `None`: init has not returned.
     pub(crate) machine: Option<Machine>,
+    /// Children that init gave; those with higher keys were added.
+    pub(crate) given: Key,
     pub(crate) specs: BTreeMap<Key, ChildSpec>,
     pub(crate) members: HashMap<Pid, Member>,
 }
@@ -45,21 +47,11 @@ pub(crate) struct Crew {
 /// One child as its supervisor sees it.
 pub(crate) struct View {
     pub(crate) info: ChildInfo,
-    pub(crate) cause: Option<String>,
-    /// Of the process, while there is one.
-    pub(crate) entry: Option<Arc<Entry>>,
 }
 
 impl Crew {
     pub(crate) fn inside(&self) -> MutexGuard<'_, Inside> {
         lock(&self.inside)
-    }
-
-    /// Flags and restarts that count now.
-    pub(crate) fn budget(&self, now: Instant) -> Option<(Flags, usize)> {
-        let inside = self.inside();
-        let machine = inside.machine.as_ref()?;
-        Some((machine.flags(), machine.used(now)))
     }
 
     /// In start order.
@@ -81,12 +73,10 @@ impl Crew {
                 last_exit: child.last_exit.clone(),
             };
             let member = pid.and_then(|pid| inside.members.get(&pid));
-            let entry = member.map(|member| member.entry.clone());
-            if entry.as_ref().is_some_and(|entry| entry.is_told_to_end()) {
+            if member.is_some_and(|member| member.entry.is_told_to_end()) {
                 info.status = Status::Stopping;
             }
-            let cause = child.cause.clone();
-            View { info, cause, entry }
+            View { info }
         };
         machine.children().map(view).collect()
     }

@@ -56,6 +56,7 @@ async fn drive(entry: Arc<Entry>, crew: Arc<Crew>, init: SupervisorInit, at: Opt
     let next_key = spec.children.len() as Key;
     {
         let mut inside = crew.inside();
+        inside.given = next_key;
         inside.specs = (0..).zip(spec.children).collect();
         inside.machine = Some(machine);
     }
