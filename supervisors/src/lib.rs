@@ -32,9 +32,12 @@
 
 mod blocking;
 mod crew;
+mod current;
 mod draw;
 mod driver;
 mod events;
+pub mod faults;
+mod glob;
 mod machine;
 mod mailbox;
 mod monitor;
@@ -52,6 +55,7 @@ mod system;
 mod table;
 
 pub use blocking::BlockingProcess;
+pub use current::current;
 pub use events::{Event, EventKind, Events, subscribe};
 pub use mailbox::{Addr, CallError, CastError, Mailbox, Reply, bounded_mailbox, mailbox};
 pub use monitor::{Down, Monitor, demonitor, exit, inject_panic, kill, monitor};
