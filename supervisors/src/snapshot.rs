@@ -4,7 +4,6 @@
 
 use crate::{
     crew::View,
-    glob::glob,
     pid::Pid,
     reason::ExitReason,
     rt,
@@ -116,7 +115,7 @@ impl Snapshot {
 
     /// Those whose path fits: `*` stands for any part of one name, `**` for any number of names.
     pub fn find(&self, path_glob: &str) -> Vec<&Node> {
-        let fits = |node: &&Node| glob(path_glob, &node.path);
+        let fits = |node: &&Node| glob(path_glob.as_bytes(), node.path.as_bytes());
         self.nodes().filter(fits).collect()
     }
 
@@ -169,4 +168,31 @@ fn below(mut node: Node, entry: &Entry, now: Instant) -> Node {
     };
     node.children = crew.views(now).into_iter().map(child).collect();
     node
+}
+
+fn glob(pattern: &[u8], path: &[u8]) -> bool {
+    match pattern {
+        [] => path.is_empty(),
+        [b'*', b'*', rest @ ..] => (0..=path.len()).any(|at| glob(rest, &path[at..])),
+        [b'*', rest @ ..] => {
+            let name = path.iter().position(|b| *b == b'/').unwrap_or(path.len());
+            (0..=name).any(|at| glob(rest, &path[at..]))
+        }
+        [first, rest @ ..] => path.split_first().is_some_and(|(b, path)| b == first && glob(rest, path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob;
+
+    #[test]
+    fn a_star_stays_within_one_name_and_two_cross() {
+        let fits = |pattern: &str, path: &str| glob(pattern.as_bytes(), path.as_bytes());
+        assert!(fits("a/*/peer *", "a/b/peer 1.2.3.4:5"));
+        assert!(!fits("a/*", "a/b/c"));
+        assert!(fits("a/**", "a/b/c"));
+        assert!(fits("**/store", "a/b/store"));
+        assert!(!fits("**/store", "a/b/stored"));
+    }
 }
