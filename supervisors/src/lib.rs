@@ -32,11 +32,14 @@
 
 mod blocking;
 mod crew;
+mod current;
 mod draw;
 mod driver;
 mod events;
 mod graph;
 mod json;
+pub mod faults;
+mod glob;
 mod machine;
 mod mailbox;
 mod monitor;
@@ -55,6 +58,7 @@ mod system;
 mod table;
 
 pub use blocking::BlockingProcess;
+pub use current::current;
 pub use events::{Event, EventKind, Events, subscribe};
 pub use json::write_json_line;
 pub use mailbox::{Addr, CallError, CastError, Mailbox, Reply, bounded_mailbox, mailbox};
