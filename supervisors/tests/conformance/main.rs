@@ -1,0 +1,66 @@
+//! The same crash scripts through Erlang's own `supervisor` and through this crate: who is started, who ends and why, what is
+//! reported, what calls answer, and all of it in the same order.
+//!
+//! Needs `erl` (Debian: `erlang-base`). `CONFORMANCE_ONLY=WORD` plays only scripts with that word in their name, `CONFORMANCE_SHOW=1` prints
+//! OTP's traces, `CONFORMANCE_RECORD=1` writes `otp-25.trace`.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+
+mod otp;
+mod ours;
+mod script;
+mod stage;
+mod trace;
+
+use script::Script;
+use std::{collections::HashSet, env};
+
+const SCRIPTS: [&str; 7] = [
+    include_str!("scripts/restarts.txt"),
+    include_str!("scripts/intensity.txt"),
+    include_str!("scripts/inits.txt"),
+    include_str!("scripts/shutdown.txt"),
+    include_str!("scripts/children.txt"),
+    include_str!("scripts/significant.txt"),
+    include_str!("scripts/simple.txt"),
+];
+
+/// Scripts whose trace is not OTP's yet, one name a line.
+const OPEN: &str = include_str!("open.txt");
+
+/// Plays all of them on both sides. Returns the names of those that differ, and how.
+fn compare(scripts: &[Script], label: &str) -> Vec<(String, String)> {
+    let otp = otp::play(scripts, label);
+    let mut differences = Vec::new();
+    for script in scripts {
+        let theirs =
+            otp.get(&script.name).unwrap_or_else(|| panic!("OTP's trace of {:?} is not recorded", script.name));
+        let theirs = theirs.clone().canonical(script);
+        if env::var_os("CONFORMANCE_SHOW").is_some() {
+            eprintln!("{script}{theirs}");
+        }
+        let ours = ours::play(script).canonical(script);
+        let both = theirs.difference(&ours);
+        differences.extend(both.map(|both| (script.name.clone(), format!("{script}\n{both}"))));
+    }
+    differences
+}
+
+#[test]
+fn every_script_has_one_trace_in_otp_and_here() {
+    let mut scripts: Vec<Script> = SCRIPTS.into_iter().flat_map(script::parse).collect();
+    let names: HashSet<&str> = scripts.iter().map(|script| script.name.as_str()).collect();
+    assert_eq!(names.len(), scripts.len(), "two scripts have one name");
+    if let Ok(word) = env::var("CONFORMANCE_ONLY") {
+        scripts.retain(|script| script.name.contains(&word));
+    }
+    let differences = compare(&scripts, "scripts");
+    let open: HashSet<&str> = OPEN.lines().collect();
+    let new: Vec<&str> =
+        differences.iter().filter(|(name, _)| !open.contains(name.as_str())).map(|(_, how)| how.as_str()).collect();
+    assert!(new.is_empty(), "{} of {} scripts differ\n\n{}", new.len(), scripts.len(), new.join("\n"));
+    let differ: HashSet<&str> = differences.iter().map(|(name, _)| name.as_str()).collect();
+    let played = |name: &&str| scripts.iter().any(|script| script.name == *name);
+    let closed: Vec<&str> = open.into_iter().filter(played).filter(|name| !differ.contains(name)).collect();
+    assert!(closed.is_empty(), "these are as in OTP now: {closed:?}");
+}

@@ -1,0 +1,227 @@
+//! Traces: what happened while a script was played, one line each, in an order that both sides must agree on.
+//!
+//! ```text
+//! > exit a error                       the step, as in the script
+//! ! a 0 crash error                    a crash report, of the first incarnation of `a`
+//! - a 0 error                          it ended, and why
+//! ! top 0 child_terminated a error     a supervisor report: supervisor, context, child, reason
+//! + a 1                                it was started again
+//! = ok                                 what a call answered
+//! ```
+//! Both sides are brought into one order first where OTP leaves it open; [`Trace::canonical`] says where that is.
+
+use crate::script::Script;
+use std::{collections::HashMap, fmt};
+
+/// The incarnation of a process: its name and how often it was started before.
+type Instance = (String, u32);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Happening {
+    Step(String),
+    Started(Instance),
+    Ended(Instance, String),
+    Reported(Instance, String),
+    Answered(String),
+    /// The interpreter could not go on.
+    Failed(String),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Trace(pub(crate) Vec<Happening>);
+
+impl fmt::Display for Happening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(step) => write!(f, "> {step}"),
+            Self::Started((name, nth)) => write!(f, "+ {name} {nth}"),
+            Self::Ended((name, nth), reason) => write!(f, "- {name} {nth} {reason}"),
+            Self::Reported((name, nth), report) => write!(f, "! {name} {nth} {report}"),
+            Self::Answered(answer) => write!(f, "= {answer}"),
+            Self::Failed(why) => write!(f, "? {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|happening| writeln!(f, "{happening}"))
+    }
+}
+
+fn happening(line: &str) -> Happening {
+    let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let mut words = rest.splitn(3, ' ');
+    let mut instance =
+        || (words.next().unwrap_or_default().to_string(), words.next().and_then(|nth| nth.parse().ok()).unwrap_or(0));
+    match mark {
+        ">" => Happening::Step(rest.into()),
+        "=" => Happening::Answered(rest.into()),
+        "+" => Happening::Started(instance()),
+        "-" => Happening::Ended(instance(), words.next().unwrap_or_default().into()),
+        "!" => Happening::Reported(instance(), words.next().unwrap_or_default().into()),
+        _ => Happening::Failed(line.into()),
+    }
+}
+
+/// Traces by the name of their script, each below a line `@ NAME`.
+pub(crate) fn parse(text: &str) -> HashMap<String, Trace> {
+    let mut traces: HashMap<String, Trace> = HashMap::new();
+    let mut name = String::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match line.strip_prefix("@ ") {
+            Some(script) => name = script.to_string(),
+            None => traces.entry(name.clone()).or_default().0.push(happening(line)),
+        }
+    }
+    traces
+}
+
+impl Trace {
+    /// The same trace in the one order that stands for all that OTP allows:
+    ///
+    /// - A supervisor may hear that a child failed to start before that child has ended. Here the end stands before the report.
+    /// - The children of a supervisor that is *killed* end by themselves and side by side, before, while or after others hear of
+    ///   it. Here each of them, with all below it, stands right before the supervisor, by name.
+    /// - The children of a `simple_one_for_one` supervisor are ended side by side. Here they are sorted by name.
+    pub(crate) fn canonical(self, script: &Script) -> Self {
+        let parents = script.parents();
+        let owners = owners(&self, &parents);
+        let mut out = Vec::new();
+        let mut rest = self.0.as_slice();
+        while let Some((first, after)) = rest.split_first() {
+            let len = after.iter().take_while(|it| !matches!(it, Happening::Step(_))).count();
+            out.push(first.clone());
+            let mut segment = after[..len].to_vec();
+            move_failed_inits(&mut segment);
+            gather_killed(&mut segment, &owners);
+            sort_parallel(&mut segment, &parents, script);
+            out.extend(segment);
+            rest = &after[len..];
+        }
+        Self(out)
+    }
+
+    /// `None`: they are equal. Otherwise both, side by side: `*` marks what only one of them has.
+    pub(crate) fn difference(&self, ours: &Self) -> Option<String> {
+        if self == ours {
+            return None;
+        }
+        let mut rows = vec![format!("    {:<60} ours", "OTP")];
+        let (mut i, mut j) = (0, 0);
+        let common = common_tails(&self.0, &ours.0);
+        while i < self.0.len() || j < ours.0.len() {
+            let (theirs, own) = (self.0.get(i), ours.0.get(j));
+            match (theirs, own) {
+                (Some(theirs), Some(own)) if theirs == own => {
+                    rows.push(format!("    {:<60} {own}", theirs.to_string()));
+                    (i, j) = (i + 1, j + 1);
+                }
+                (Some(theirs), _) if own.is_none() || common[i + 1][j] >= common[i][j + 1] => {
+                    rows.push(format!("  * {theirs}"));
+                    i += 1;
+                }
+                (_, Some(own)) => {
+                    rows.push(format!("  * {:<60} {own}", ""));
+                    j += 1;
+                }
+                _ => break,
+            }
+        }
+        Some(rows.join("\n") + "\n")
+    }
+}
+
+/// How many of `a[i..]` and `b[j..]` are the same, in order.
+fn common_tails(a: &[Happening], b: &[Happening]) -> Vec<Vec<usize>> {
+    let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in (0..a.len()).rev() {
+        for j in (0..b.len()).rev() {
+            table[i][j] = if a[i] == b[j] { table[i + 1][j + 1] + 1 } else { table[i + 1][j].max(table[i][j + 1]) };
+        }
+    }
+    table
+}
+
+/// Which incarnation of its supervisor each incarnation belongs to.
+fn owners(trace: &Trace, parents: &HashMap<&str, &str>) -> HashMap<Instance, Instance> {
+    let (mut latest, mut owners) = (HashMap::new(), HashMap::new());
+    for happening in &trace.0 {
+        let Happening::Started(instance) = happening else {
+            continue;
+        };
+        latest.insert(instance.0.clone(), instance.clone());
+        let owner = parents.get(instance.0.as_str()).and_then(|parent| latest.get(*parent));
+        owners.extend(owner.map(|owner| (instance.clone(), owner.clone())));
+    }
+    owners
+}
+
+fn move_failed_inits(segment: &mut [Happening]) {
+    for at in 0..segment.len() {
+        let Happening::Reported(_, report) = &segment[at] else {
+            continue;
+        };
+        let Some(child) = report.strip_prefix("start_error ").and_then(|rest| rest.split(' ').next()) else {
+            continue;
+        };
+        let child = child.to_string();
+        let started_last = |it: &Happening| matches!(it, Happening::Started((name, _)) if *name == child);
+        let Some(started) = segment[..at].iter().rposition(started_last) else {
+            continue;
+        };
+        let Happening::Started(instance) = segment[started].clone() else {
+            continue;
+        };
+        let of = |it: &Happening| matches!(it, Happening::Reported(of, _) | Happening::Ended(of, _) if *of == instance);
+        let mut to = at;
+        for from in at + 1..segment.len() {
+            if of(&segment[from]) {
+                segment[to..=from].rotate_right(1);
+                to += 1;
+            }
+        }
+    }
+}
+
+fn gather_killed(segment: &mut Vec<Happening>, owners: &HashMap<Instance, Instance>) {
+    let killed: Vec<Instance> = segment
+        .iter()
+        .filter_map(|it| match it {
+            Happening::Ended(instance, reason) if reason == "killed" => Some(instance.clone()),
+            _ => None,
+        })
+        .collect();
+    for supervisor in killed {
+        // The direct child through which it is below the supervisor.
+        let through = |happening: &Happening| {
+            let (Happening::Ended(of, _) | Happening::Reported(of, _)) = happening else {
+                return None;
+            };
+            let mut at = of;
+            while let Some(owner) = owners.get(at) {
+                if *owner == supervisor {
+                    return Some(at.clone());
+                }
+                at = owner;
+            }
+            None
+        };
+        let mut below: Vec<(Instance, Happening)> = Vec::new();
+        segment.retain(|it| through(it).map(|child| below.push((child, it.clone()))).is_none());
+        below.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let end = segment.iter().position(|it| matches!(it, Happening::Ended(of, _) if *of == supervisor));
+        let end = end.expect("it was found there");
+        segment.splice(end..end, below.into_iter().map(|(_, happening)| happening));
+    }
+}
+
+fn sort_parallel(segment: &mut [Happening], parents: &HashMap<&str, &str>, script: &Script) {
+    let pool = |happening: &Happening| match happening {
+        Happening::Ended((name, _), _) => parents.get(name.as_str()).copied().filter(|parent| script.is_simple(parent)),
+        _ => None,
+    };
+    for run in segment.chunk_by_mut(|a, b| pool(a).is_some() && pool(a) == pool(b)) {
+        run.sort_by_key(ToString::to_string);
+    }
+}
