@@ -39,12 +39,28 @@ impl Content {
                 );
             }
         }
-        let file = |f: &crate::protocol::metainfo::File| (!f.pad).then(|| pool.file(&folder, f.path.clone()));
-        Ok(Self {
+        Ok(Self::below(&folder, metainfo, pool))
+    }
+
+    /// The files below `dir`, which has to be there, to be read and nothing else.
+    pub(crate) fn open_to_read(metainfo: &Metainfo, dir: &Path, pool: &Arc<FilePool>) -> Result<Self, DiskError> {
+        Ok(Self::below(&Folder::open_existing(dir)?, metainfo, pool))
+    }
+
+    fn below(folder: &Arc<Folder>, metainfo: &Metainfo, pool: &Arc<FilePool>) -> Self {
+        let file = |f: &crate::protocol::metainfo::File| (!f.pad).then(|| pool.file(folder, f.path.clone()));
+        Self {
             layout: metainfo.layout.clone(),
             files: metainfo.files.iter().map(file).collect(),
             lengths: metainfo.files.iter().map(|f| f.length).collect(),
-        })
+        }
+    }
+
+    /// The length of each file as it is; `None` where there is none. Pad files are as long as they should be.
+    pub(crate) fn found_lengths(&self) -> Result<Vec<Option<u64>>, DiskError> {
+        let found =
+            |(file, length): (&Option<PooledFile>, &u64)| file.as_ref().map_or(Ok(Some(*length)), |f| f.length());
+        self.files.iter().zip(&self.lengths).map(found).collect()
     }
 
     /// Writes `slices`, one after the other, from `offset` on.

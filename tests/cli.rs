@@ -231,3 +231,33 @@ fn a_torrent_that_was_created_describes_its_content_and_nothing_is_overwritten_u
     let empty = home.path().join("album/a");
     one_sentence(&bt_erl(home.path(), &["create", empty.to_str().unwrap()]), 1, &["no bytes"]);
 }
+
+#[test]
+fn a_check_says_what_is_whole_and_changes_nothing() {
+    let (home, torrent, content) = torrent(None);
+    let dir = home.path().join("dl");
+    let check = ["check", torrent.to_str().unwrap(), "-d", dir.to_str().unwrap()];
+    one_sentence(&bt_erl(home.path(), &check), 1, &["dl", "not there"]);
+    assert!(!dir.exists());
+    content.write_below(&dir);
+    let whole = bt_erl(home.path(), &check);
+    whole.expect_code(0);
+    assert!(whole.stdout.join("").starts_with("whole: "), "{:?}", whole.stdout);
+    let spoilt =
+        support::until("a file", LIMIT, || walk(&dir).into_iter().find(|path| path.metadata().unwrap().len() > 1));
+    let mut bytes = std::fs::read(&spoilt).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&spoilt, &bytes).unwrap();
+    let ended = bt_erl(home.path(), &[&check[..], &["--json"]].concat());
+    ended.expect_code(1);
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout.join("")).unwrap();
+    assert_eq!((&report["whole"], report["pieces"].as_u64()), (&false.into(), report["right"].as_u64().map(|n| n + 1)));
+    assert_eq!(report["files"].as_array().unwrap().iter().filter(|file| file["state"] == "partial").count(), 1);
+    assert_eq!(std::fs::read(&spoilt).unwrap(), bytes);
+}
+
+/// All files below a folder.
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}

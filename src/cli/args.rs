@@ -107,6 +107,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show what is in a torrent file
     Info(InfoArgs),
+    /// See what of a torrent's content is on disk and right
+    Check(CheckArgs),
     /// Make a torrent file from a file or a folder
     #[command(long_about = CREATE_LONG, after_help = CREATE_EXAMPLES)]
     Create(CreateArgs),
@@ -165,6 +167,22 @@ pub(crate) struct InfoArgs {
     /// The torrent file
     #[arg(value_name = "FILE.torrent")]
     pub(crate) file: PathBuf,
+
+    /// One JSON object on stdout, instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `bt-erl check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The torrent file
+    #[arg(value_name = "FILE.torrent")]
+    pub(crate) file: PathBuf,
+
+    /// Folder that the content is in
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
 
     /// One JSON object on stdout, instead of a table
     #[arg(long)]

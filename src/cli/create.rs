@@ -5,27 +5,23 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bt_erl::protocol::{Draft, Metainfo};
 use bt_erl::rt::files::{DiskError, DiskFault, Folder};
 use bt_erl::rt::signals::Signals;
 use bt_erl::rt::{clock, spawn, wall};
-use bt_erl::{CreateError, CreateProgress, create};
+use bt_erl::{CreateError, HashProgress, create};
 use futures::{FutureExt, pin_mut, select_biased};
 
 use super::args::CreateArgs;
 use super::exit::Ending;
 use super::fault::Fault;
 use super::info;
-use super::progress::{Display, count};
+use super::progress::{count, hashing_bar};
 use super::run::shown;
 use super::size::{ByteSize, rate};
 use super::terminal::{Screen, Talk};
 
-/// How often the bar moves.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 const CREATED_BY: &str = concat!("bt-erl ", env!("CARGO_PKG_VERSION"));
 
 /// Runs the command to its end.
@@ -40,17 +36,18 @@ pub(crate) fn run(args: &CreateArgs) -> Ending {
 async fn make(args: &CreateArgs, screen: &Screen) -> Result<Ending, Fault> {
     let mut signals = Signals::new().map_err(|error| Fault::Signals { reason: error.to_string() })?;
     let out = Out::of(args)?;
-    let progress = Arc::new(CreateProgress::default());
+    let progress = Arc::new(HashProgress::default());
     let begin = clock::now();
     let made = {
         let (path, counted) = (args.path.clone(), progress.clone());
         let work = async move { create(&path, draft(args), counted).await }.fuse();
-        let (shown, signal) = (show(screen, &args.path, &progress).fuse(), signals.next().fuse());
-        pin_mut!(work, shown, signal);
+        let name = format!("hashing {}", shown(&args.path));
+        let (bar, signal) = (hashing_bar(screen, &name, &progress).fuse(), signals.next().fuse());
+        pin_mut!(work, bar, signal);
         select_biased! {
             signal = signal => return Ok(signal.into()),
             made = work => made.map_err(not_there)?,
-            () = shown => return Ok(Ending::Failed),
+            () = bar => return Ok(Ending::Failed),
         }
     };
     let took = begin.elapsed();
@@ -93,20 +90,6 @@ fn draft(args: &CreateArgs) -> Draft {
         comment: args.comment.clone(),
         created_by: Some(CREATED_BY.to_owned()),
         creation_date: if args.no_date { None } else { i64::try_from(seconds).ok() },
-    }
-}
-
-/// Moves the bar; never ends.
-async fn show(screen: &Screen, path: &Path, progress: &CreateProgress) {
-    let mut bar = None;
-    let mut ticker = clock::Ticker::new(LOOK_EVERY);
-    loop {
-        let total = progress.total.load(Ordering::Relaxed);
-        if total > 0 {
-            let bar = bar.get_or_insert_with(|| Display::of_bytes(screen, &format!("hashing {}", shown(path)), total));
-            bar.bytes(progress.hashed.load(Ordering::Relaxed));
-        }
-        ticker.tick().await;
     }
 }
 

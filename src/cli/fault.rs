@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Logging(LoggingError),
     /// The operating system does not let us hear Ctrl-C, so nothing is begun that Ctrl-C could not end.
     Signals { reason: String },
+    /// What was asked for cannot be shown.
+    Stdout { reason: String },
     /// The torrent file's name is wrong.
     NoSuchFile { path: PathBuf },
     /// A folder in place of the torrent file.
@@ -59,6 +61,7 @@ impl Fault {
             Fault::Stalled { .. } => Ending::NothingToDownloadFrom,
             Fault::Logging(_)
             | Fault::Signals { .. }
+            | Fault::Stdout { .. }
             | Fault::NoSuchFile { .. }
             | Fault::NotATorrentFile { .. }
             | Fault::UnreadableTorrent { .. }
@@ -84,6 +87,7 @@ impl fmt::Display for Fault {
         match self {
             Fault::Logging(error) => error.fmt(f),
             Fault::Signals { reason } => write!(f, "cannot listen for Ctrl-C and SIGTERM: {reason}; try again"),
+            Fault::Stdout { reason } => write!(f, "cannot write to stdout: {reason}"),
             Fault::NoSuchFile { path } => {
                 write!(f, "there is no file {}; check the name and the folder", path.display())
             }

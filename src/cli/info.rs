@@ -68,7 +68,8 @@ pub(crate) fn print_json(metainfo: &Metainfo) -> io::Result<()> {
     print(&(json + "\n"))
 }
 
-fn print(text: &str) -> io::Result<()> {
+/// To stdout.
+pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // `| head` has seen enough.

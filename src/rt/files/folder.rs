@@ -21,12 +21,17 @@ pub struct Folder {
 impl Folder {
     /// Opens the folder `path`; makes it, and those above it, when it is not there.
     pub fn open(path: &Path) -> Result<Arc<Self>, DiskError> {
-        let fail = |error: io::Error| DiskError::new("open the folder", path, error);
         std::fs::create_dir_all(path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => DiskError::new("open the folder", path, DiskFault::NotADirectory),
-            _ => fail(error),
+            _ => DiskError::new("open the folder", path, error),
         })?;
-        Ok(Arc::new(Self { path: path.to_owned(), root: Dir::open_root(path).map_err(fail)? }))
+        Self::open_existing(path)
+    }
+
+    /// Opens the folder `path`, which has to be there.
+    pub fn open_existing(path: &Path) -> Result<Arc<Self>, DiskError> {
+        let root = Dir::open_root(path).map_err(|error| DiskError::new("open the folder", path, error))?;
+        Ok(Arc::new(Self { path: path.to_owned(), root }))
     }
 
     /// As it was given to [`Folder::open`].
