@@ -4,7 +4,7 @@
 //! before the supervisor's own exit is reported.
 
 use crate::{
-    machine::{KILL_GRACE, Key, Machine, State},
+    machine::{KILL_GRACE, Key, Machine, Rule, State},
     panics,
     pid::Pid,
     reason::ExitReason,
@@ -52,6 +52,20 @@ pub(crate) struct View {
 impl Crew {
     pub(crate) fn inside(&self) -> MutexGuard<'_, Inside> {
         lock(&self.inside)
+    }
+
+    /// Of the child `id`, also when the machine has just forgotten it.
+    pub(crate) fn rule(&self, id: &str) -> Option<Rule> {
+        let inside = self.inside();
+        let known = inside.machine.as_ref().and_then(|machine| machine.rule(id));
+        let kept = || inside.specs.values().map(|spec| &spec.rule).find(|rule| *rule.id == *id);
+        known.or_else(kept).cloned()
+    }
+
+    /// How often the child was started before its present or last process.
+    pub(crate) fn incarnation(&self, key: Key) -> u64 {
+        let inside = self.inside();
+        inside.machine.as_ref().and_then(|machine| machine.child(key)).map_or(0, |child| child.restarts)
     }
 
     /// In start order.

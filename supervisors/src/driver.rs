@@ -182,10 +182,14 @@ impl Driver {
                     if spec.rule.kind == Kind::Supervisor && !after.is_zero() {
                         reports::parked(&self.entry.path, &spec.rule.id, *after);
                     }
-                    events::restarting(&self.entry, &spec, *pid, *after);
+                    let incarnation = self.crew.incarnation(*key);
+                    events::restarting(&self.entry, &spec, *pid, incarnation, *after);
                 }
             }
-            Report::GaveUp { id, reason } => events::gave_up(&self.entry, id, reason),
+            Report::GaveUp { id, reason } => {
+                let over = self.crew.rule(id).map(|rule| rule.kind);
+                events::gave_up(&self.entry, id, over, reason);
+            }
             _ => {}
         }
     }
@@ -260,7 +264,8 @@ impl Driver {
         }
         if !self.told_to_end && self.entry.is_told_to_end() {
             self.told_to_end = true;
-            let reason = self.entry.exit_reason();
+            // A kill that comes while we are being polled is seen here first.
+            let reason = if self.entry.is_killed() { ExitReason::Killed } else { self.entry.exit_reason() };
             return Poll::Ready(Event::Shutdown { reason });
         }
         if let Poll::Ready(Some(notice)) = Pin::new(&mut self.notices).poll_next(cx) {

@@ -5,7 +5,7 @@
 
 use crate::spec::{Backoff, Shutdown};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 /// Writes `value` as one JSON object in one line: a [`Snapshot`](crate::Snapshot), a [`Report`](crate::Report), an
 /// [`Event`](crate::Event), a [`Prediction`](crate::Prediction). In one call of `out`, so that lines of several writers do not mix.
@@ -34,6 +34,10 @@ pub(crate) fn ms<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Erro
 
 pub(crate) fn some_ms<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     time.map(in_ms).serialize(to)
+}
+
+pub(crate) fn words<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(text)
 }
 
 pub(crate) fn shutdown<S: Serializer>(shutdown: &Shutdown, to: S) -> Result<S::Ok, S::Error> {

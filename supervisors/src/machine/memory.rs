@@ -48,6 +48,15 @@ impl Machine {
         matches!(self.phase, Phase::Ending { .. } | Phase::Ended)
     }
 
+    /// Of the child with this id.
+    pub(crate) fn rule(&self, id: &str) -> Option<&Rule> {
+        self.child(*self.by_id.get(id)?).map(|child| &child.rule)
+    }
+
+    pub(crate) fn child(&self, key: Key) -> Option<&Child> {
+        self.children.get(&key)
+    }
+
     /// How long ago each restart was that counts now, oldest first.
     pub(crate) fn ages(&self, now: Instant) -> Vec<Duration> {
         let age = |at: &Instant| now.saturating_duration_since(*at);
