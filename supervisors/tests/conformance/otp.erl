@@ -288,10 +288,10 @@ log(_, _) -> ok.
 %% State: {log, Lines}, {count, N}, {{times, Name}, N}, {{plan, Name}, [...]}, {{name, Name}, Pid}, {Pid, {Name, Nth, Kind, Alive}}
 collector(State) ->
     receive
-        {'DOWN', _, process, Pid, Reason} when is_map_key(Pid, State) ->
+        {trace, Pid, exit, Reason} when is_map_key(Pid, State) ->
             {Name, Nth, Kind, true} = maps:get(Pid, State),
             collector(line(State#{Pid => {Name, Nth, Kind, false}}, ["- ", of_process(Name, Nth), " ", reason(Reason)]));
-        {'DOWN', _, process, _, _} -> collector(State);
+        Trace when element(1, Trace) =:= trace -> collector(State);
         {From, Ref, What} ->
             {Answer, New} = collect(What, State),
             From ! {Ref, Answer},
@@ -327,7 +327,8 @@ collect({name, Pid}, State) ->
     end;
 collect({plan, Name, What, Times}, State) -> {ok, State#{{plan, Name} => lists:duplicate(Times, What)}};
 collect({started, Name, Kind, Pid, Words}, State) ->
-    monitor(process, Pid),
+    %% An exit is traced before links and monitors tell anyone, so in its place among all else.
+    erlang:trace(Pid, true, [procs]),
     Nth = maps:get({times, Name}, State, 0),
     {Now, Later} = case maps:get({plan, Name}, State, planned(Words)) of
                        [First | Rest] -> {First, Rest};
