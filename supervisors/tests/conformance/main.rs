@@ -16,7 +16,7 @@ mod trace;
 use script::Script;
 use std::{collections::HashSet, env};
 
-const SCRIPTS: [&str; 7] = [
+const SCRIPTS: [&str; 8] = [
     include_str!("scripts/restarts.txt"),
     include_str!("scripts/intensity.txt"),
     include_str!("scripts/inits.txt"),
@@ -24,6 +24,7 @@ const SCRIPTS: [&str; 7] = [
     include_str!("scripts/children.txt"),
     include_str!("scripts/significant.txt"),
     include_str!("scripts/simple.txt"),
+    include_str!("scripts/signals.txt"),
 ];
 
 /// Scripts whose trace is not OTP's yet, one name a line.

@@ -75,6 +75,21 @@ step(Words, Do) ->
 
 do([exit, Name, Reason]) -> hit(Name, fun(Pid) -> Pid ! {leave, Reason} end);
 do([kill, Name]) -> hit(Name, fun(Pid) -> exit(Pid, kill) end);
+do([signal, Name, Reason]) ->
+    case tell({pid, Name}) of
+        none -> "noproc";
+        Pid -> exit(Pid, to_reason(Reason)), none
+    end;
+do([during, Name, Reason, ':' | Call]) ->
+    Self = self(),
+    tell({plan, Name, hold, 1}),
+    tell({pid, Name}) ! {leave, Reason},
+    Held = until(fun() -> tell({held, Name}) end),
+    spawn_link(fun() -> Self ! {answer, do(Call)} end),
+    Sup = tell({pid, lists:nth(2, Call)}),
+    until(fun() -> process_info(Sup, message_queue_len) =/= {message_queue_len, 0} end),
+    Held ! go,
+    receive {answer, Answer} -> Answer end;
 do([fail, Name, Times]) -> plan(Name, fail, Times);
 do([ignore, Name, Times]) -> plan(Name, ignore, Times);
 do([start_child, Sup | Node]) ->
@@ -112,6 +127,12 @@ hit(Name, Do) ->
             Monitor = monitor(process, Pid),
             Do(Pid),
             receive {'DOWN', Monitor, process, Pid, _} -> none end
+    end.
+
+until(Condition) ->
+    case Condition() of
+        false -> erlang:yield(), until(Condition);
+        Found -> Found
     end.
 
 plan(Name, What, Times) ->
@@ -152,6 +173,7 @@ answer(Other) -> io_lib:format("~0p", [Other]).
 answer_start({ok, undefined}) -> "ok undefined";
 answer_start({ok, Pid}) when is_pid(Pid) -> "ok pid";
 answer_start({error, {already_started, Pid}}) when is_pid(Pid) -> "error already_started";
+answer_start({error, {already_started, {restarting, _}}}) -> "error already_started restarting";
 answer_start({error, Reason}) when Reason =:= running; Reason =:= restarting; Reason =:= not_found;
                                    Reason =:= already_present; Reason =:= simple_one_for_one -> answer({error, Reason});
 answer_start({error, Reason}) -> ["error failed ", reason(Reason)];
@@ -242,6 +264,7 @@ worker(Parent, #node{name = Name, words = Words}) ->
     process_flag(trap_exit, Traps),
     case tell({started, Name, worker, self(), Words}) of
         fail -> exit(boom);
+        hold -> receive go -> exit(boom) end;
         ignore -> proc_lib:init_ack(ignore);
         run ->
             proc_lib:init_ack({ok, self()}),
@@ -314,6 +337,7 @@ collect({pid, Name}, State) ->
         #{{name, Name} := Pid} when element(4, map_get(Pid, State)) -> {Pid, State};
         _ -> {none, State}
     end;
+collect({held, Name}, State) -> {maps:get({held, Name}, State, false), State};
 collect({last_pid, Name}, State) -> {maps:get({name, Name}, State, whereis(collector)), State};
 collect({is_simple, Name}, State) ->
     case State of
@@ -334,7 +358,8 @@ collect({started, Name, Kind, Pid, Words}, State) ->
                        [First | Rest] -> {First, Rest};
                        [] -> {run, []}
                    end,
-    Known = State#{{times, Name} => Nth + 1, {name, Name} => Pid, {plan, Name} => Later, Pid => {Name, Nth, Kind, true}},
+    Held = case Now of hold -> Pid; _ -> false end,
+    Known = State#{{held, Name} => Held, {times, Name} => Nth + 1, {name, Name} => Pid, {plan, Name} => Later, Pid => {Name, Nth, Kind, true}},
     {Now, line(Known, ["+ ", of_process(Name, Nth)])};
 collect({supervisor_report, Sup, Context, Reason, Pid, Id}, State) ->
     {SupName, Nth, _, _} = maps:get(Sup, State),
