@@ -14,7 +14,8 @@ main(In, Out) ->
     register(collector, spawn_link(fun() -> collector(#{}) end)),
     {ok, Text} = file:read_file(In),
     Scripts = scripts(string:split(Text, "\n", all)),
-    ok = file:write_file(Out, [[play(Name, Lines), "\n"] || {Name, Lines} <- Scripts]).
+    Played = [[play(Name, Lines), "\n"] || {Name, Lines} <- Scripts],
+    ok = file:write_file(Out, ["# OTP ", erlang:system_info(otp_release), "\n\n", Played]).
 
 %% --- Scripts -----------------------------------------------------------------------------------------------------------
 
