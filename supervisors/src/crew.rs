@@ -4,13 +4,13 @@
 //! before the supervisor's own exit is reported.
 
 use crate::{
-    machine::{KILL_GRACE, Key, Machine, State},
+    machine::{KILL_GRACE, Key, Machine, Report, Rule, State},
     panics,
     pid::Pid,
     reason::ExitReason,
     reports, rt,
     snapshot::Status,
-    spec::{ChildSpec, Flags, Shutdown},
+    spec::{ChildSpec, Shutdown},
     supervisor_ref::ChildInfo,
     table::{Entry, lock},
 };
@@ -33,6 +33,8 @@ pub(crate) struct Member {
 pub(crate) struct Inside {
     /// `None`: init has not returned.
     pub(crate) machine: Option<Machine>,
+    /// Children that init gave; those with higher keys were added.
+    pub(crate) given: Key,
     pub(crate) specs: BTreeMap<Key, ChildSpec>,
     pub(crate) members: HashMap<Pid, Member>,
 }
@@ -45,9 +47,6 @@ pub(crate) struct Crew {
 /// One child as its supervisor sees it.
 pub(crate) struct View {
     pub(crate) info: ChildInfo,
-    pub(crate) cause: Option<String>,
-    /// Of the process, while there is one.
-    pub(crate) entry: Option<Arc<Entry>>,
 }
 
 impl Crew {
@@ -55,11 +54,31 @@ impl Crew {
         lock(&self.inside)
     }
 
-    /// Flags and restarts that count now.
-    pub(crate) fn budget(&self, now: Instant) -> Option<(Flags, usize)> {
+    /// Of the child `id`, also when the machine has just forgotten it.
+    pub(crate) fn rule(&self, id: &str) -> Option<Rule> {
         let inside = self.inside();
-        let machine = inside.machine.as_ref()?;
-        Some((machine.flags(), machine.used(now)))
+        let known = inside.machine.as_ref().and_then(|machine| machine.rule(id));
+        let kept = || inside.specs.values().map(|spec| &spec.rule).find(|rule| *rule.id == *id);
+        known.or_else(kept).cloned()
+    }
+
+    /// Of the child that the report is about.
+    pub(crate) fn rule_of(&self, report: &Report) -> Option<Rule> {
+        match report {
+            Report::Restarting { key, .. } => self.inside().specs.get(key).map(|spec| spec.rule.clone()),
+            Report::ChildTerminated { id, .. }
+            | Report::StartError { id, .. }
+            | Report::ShutdownError { id, .. }
+            | Report::ShutdownTimeout { id, .. }
+            | Report::Abandoned { id, .. }
+            | Report::GaveUp { id, .. } => self.rule(id),
+        }
+    }
+
+    /// How often the child was started before its present or last process.
+    pub(crate) fn incarnation(&self, key: Key) -> u64 {
+        let inside = self.inside();
+        inside.machine.as_ref().and_then(|machine| machine.child(key)).map_or(0, |child| child.restarts)
     }
 
     /// In start order.
@@ -81,12 +100,10 @@ impl Crew {
                 last_exit: child.last_exit.clone(),
             };
             let member = pid.and_then(|pid| inside.members.get(&pid));
-            let entry = member.map(|member| member.entry.clone());
-            if entry.as_ref().is_some_and(|entry| entry.is_told_to_end()) {
+            if member.is_some_and(|member| member.entry.is_told_to_end()) {
                 info.status = Status::Stopping;
             }
-            let cause = child.cause.clone();
-            View { info, cause, entry }
+            View { info }
         };
         machine.children().map(view).collect()
     }
@@ -134,7 +151,7 @@ async fn end(member: &Member, supervisor: &Entry) {
             if ended_within(entry, limit).await {
                 return;
             }
-            reports::shutdown_timeout(&supervisor.path, &entry.name, entry.pid, limit);
+            reports::shutdown_timeout(supervisor, entry, limit);
             entry.kill();
         }
         Shutdown::Infinity => entry.exit(ExitReason::Shutdown),
@@ -142,7 +159,7 @@ async fn end(member: &Member, supervisor: &Entry) {
     if member.shutdown == Shutdown::Infinity || entry.crew.is_some() {
         entry.ended().await;
     } else if !ended_within(entry, KILL_GRACE).await {
-        reports::abandoned(&supervisor.path, &entry.name, entry.pid);
+        reports::abandoned(supervisor, entry);
     }
 }
 

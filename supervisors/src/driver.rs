@@ -10,7 +10,7 @@ use crate::{
     process::{Guarded, launch},
     reason::{Exit, ExitReason},
     reports, rt,
-    spec::{Kind, SupervisorInit},
+    spec::SupervisorInit,
     supervisor_ref::{ChildAnswer, ChildError, Request, StartAnswer, StartError, SupervisorRef},
     table::{self, Entry, Notice},
 };
@@ -56,6 +56,7 @@ async fn drive(entry: Arc<Entry>, crew: Arc<Crew>, init: SupervisorInit, at: Opt
     let next_key = spec.children.len() as Key;
     {
         let mut inside = crew.inside();
+        inside.given = next_key;
         inside.specs = (0..).zip(spec.children).collect();
         inside.machine = Some(machine);
     }
@@ -167,24 +168,25 @@ impl Driver {
         let again = u64::from(incarnation > 0);
         self.entry.tree_restarts.fetch_add(again, Ordering::Relaxed);
         events::started(&entry);
-        reports::progress(&self.entry.path, &entry);
+        reports::progress(&self.entry, &entry, &spec.rule);
         launch(entry, spec.start);
         Some(todo)
     }
 
     fn report(&self, report: &Report) {
-        reports::supervisor(&self.entry.path, report);
+        reports::supervisor(&self.entry, report, || self.crew.rule_of(report));
         match report {
             Report::Restarting { key, pid, after, .. } => {
                 let spec = self.crew.inside().specs.get(key).cloned();
                 if let Some(spec) = spec {
-                    if spec.rule.kind == Kind::Supervisor && !after.is_zero() {
-                        reports::parked(&self.entry.path, &spec.rule.id, *after);
-                    }
-                    events::restarting(&self.entry, &spec, *pid, *after);
+                    let incarnation = self.crew.incarnation(*key);
+                    events::restarting(&self.entry, &spec, *pid, incarnation, *after);
                 }
             }
-            Report::GaveUp { id, reason } => events::gave_up(&self.entry, id, reason),
+            Report::GaveUp { id, reason } => {
+                let over = self.crew.rule(id).map(|rule| rule.kind);
+                events::gave_up(&self.entry, id, over, reason);
+            }
             _ => {}
         }
     }
@@ -259,7 +261,8 @@ impl Driver {
         }
         if !self.told_to_end && self.entry.is_told_to_end() {
             self.told_to_end = true;
-            let reason = self.entry.exit_reason();
+            // A kill that comes while we are being polled is seen here first.
+            let reason = if self.entry.is_killed() { ExitReason::Killed } else { self.entry.exit_reason() };
             return Poll::Ready(Event::Shutdown { reason });
         }
         if let Poll::Ready(Some(notice)) = Pin::new(&mut self.notices).poll_next(cx) {

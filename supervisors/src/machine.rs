@@ -4,12 +4,14 @@
 //! dice or log: time and the thrown die come with the event. [`driver`](crate::driver) performs the actions.
 //! `machine/messages.rs` lists both, `machine/restarts.rs` decides what an exit means, `machine/orders.rs` does what is asked from outside.
 
+mod memory;
 mod messages;
 mod orders;
 mod restarts;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use memory::{Recall, Recalled};
 pub(crate) use messages::{Action, Answer, Event, Report};
 
 use crate::{

@@ -15,6 +15,7 @@ use std::{
 
 /// The monotonic clock.
 pub(crate) fn now() -> Instant {
+    started();
     Instant::now()
 }
 
@@ -35,6 +36,11 @@ pub(crate) fn dice() -> f32 {
     let mut hasher = KEYS.get_or_init(RandomState::new).build_hasher();
     hasher.write_u128(started().elapsed().as_nanos());
     (hasher.finish() >> 40) as f32 / (1u64 << 24) as f32
+}
+
+/// From the first use of this crate to `at`.
+pub(crate) fn since_start(at: Instant) -> Duration {
+    at.saturating_duration_since(started())
 }
 
 fn started() -> Instant {
