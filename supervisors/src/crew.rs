@@ -4,7 +4,7 @@
 //! before the supervisor's own exit is reported.
 
 use crate::{
-    machine::{KILL_GRACE, Key, Machine, Rule, State},
+    machine::{KILL_GRACE, Key, Machine, Report, Rule, State},
     panics,
     pid::Pid,
     reason::ExitReason,
@@ -60,6 +60,19 @@ impl Crew {
         let known = inside.machine.as_ref().and_then(|machine| machine.rule(id));
         let kept = || inside.specs.values().map(|spec| &spec.rule).find(|rule| *rule.id == *id);
         known.or_else(kept).cloned()
+    }
+
+    /// Of the child that the report is about.
+    pub(crate) fn rule_of(&self, report: &Report) -> Option<Rule> {
+        match report {
+            Report::Restarting { key, .. } => self.inside().specs.get(key).map(|spec| spec.rule.clone()),
+            Report::ChildTerminated { id, .. }
+            | Report::StartError { id, .. }
+            | Report::ShutdownError { id, .. }
+            | Report::ShutdownTimeout { id, .. }
+            | Report::Abandoned { id, .. }
+            | Report::GaveUp { id, .. } => self.rule(id),
+        }
     }
 
     /// How often the child was started before its present or last process.
@@ -138,7 +151,7 @@ async fn end(member: &Member, supervisor: &Entry) {
             if ended_within(entry, limit).await {
                 return;
             }
-            reports::shutdown_timeout(&supervisor.path, &entry.name, entry.pid, limit);
+            reports::shutdown_timeout(supervisor, entry, limit);
             entry.kill();
         }
         Shutdown::Infinity => entry.exit(ExitReason::Shutdown),
@@ -146,7 +159,7 @@ async fn end(member: &Member, supervisor: &Entry) {
     if member.shutdown == Shutdown::Infinity || entry.crew.is_some() {
         entry.ended().await;
     } else if !ended_within(entry, KILL_GRACE).await {
-        reports::abandoned(&supervisor.path, &entry.name, entry.pid);
+        reports::abandoned(supervisor, entry);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     process::{Guarded, launch},
     reason::{Exit, ExitReason},
     reports, rt,
-    spec::{Kind, SupervisorInit},
+    spec::SupervisorInit,
     supervisor_ref::{ChildAnswer, ChildError, Request, StartAnswer, StartError, SupervisorRef},
     table::{self, Entry, Notice},
 };
@@ -168,20 +168,17 @@ impl Driver {
         let again = u64::from(incarnation > 0);
         self.entry.tree_restarts.fetch_add(again, Ordering::Relaxed);
         events::started(&entry);
-        reports::progress(&self.entry.path, &entry);
+        reports::progress(&self.entry, &entry, &spec.rule);
         launch(entry, spec.start);
         Some(todo)
     }
 
     fn report(&self, report: &Report) {
-        reports::supervisor(&self.entry.path, report);
+        reports::supervisor(&self.entry, report, || self.crew.rule_of(report));
         match report {
             Report::Restarting { key, pid, after, .. } => {
                 let spec = self.crew.inside().specs.get(key).cloned();
                 if let Some(spec) = spec {
-                    if spec.rule.kind == Kind::Supervisor && !after.is_zero() {
-                        reports::parked(&self.entry.path, &spec.rule.id, *after);
-                    }
                     let incarnation = self.crew.incarnation(*key);
                     events::restarting(&self.entry, &spec, *pid, incarnation, *after);
                 }

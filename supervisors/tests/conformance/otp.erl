@@ -14,7 +14,8 @@ main(In, Out) ->
     register(collector, spawn_link(fun() -> collector(#{}) end)),
     {ok, Text} = file:read_file(In),
     Scripts = scripts(string:split(Text, "\n", all)),
-    ok = file:write_file(Out, [[play(Name, Lines), "\n"] || {Name, Lines} <- Scripts]).
+    Played = [[play(Name, Lines), "\n"] || {Name, Lines} <- Scripts],
+    ok = file:write_file(Out, ["# OTP ", erlang:system_info(otp_release), "\n\n", Played]).
 
 %% --- Scripts -----------------------------------------------------------------------------------------------------------
 
@@ -75,6 +76,21 @@ step(Words, Do) ->
 
 do([exit, Name, Reason]) -> hit(Name, fun(Pid) -> Pid ! {leave, Reason} end);
 do([kill, Name]) -> hit(Name, fun(Pid) -> exit(Pid, kill) end);
+do([signal, Name, Reason]) ->
+    case tell({pid, Name}) of
+        none -> "noproc";
+        Pid -> exit(Pid, to_reason(Reason)), none
+    end;
+do([during, Name, Reason, ':' | Call]) ->
+    Self = self(),
+    tell({plan, Name, hold, 1}),
+    tell({pid, Name}) ! {leave, Reason},
+    Held = until(fun() -> tell({held, Name}) end),
+    spawn_link(fun() -> Self ! {answer, do(Call)} end),
+    Sup = tell({pid, lists:nth(2, Call)}),
+    until(fun() -> process_info(Sup, message_queue_len) =/= {message_queue_len, 0} end),
+    Held ! go,
+    receive {answer, Answer} -> Answer end;
 do([fail, Name, Times]) -> plan(Name, fail, Times);
 do([ignore, Name, Times]) -> plan(Name, ignore, Times);
 do([start_child, Sup | Node]) ->
@@ -112,6 +128,12 @@ hit(Name, Do) ->
             Monitor = monitor(process, Pid),
             Do(Pid),
             receive {'DOWN', Monitor, process, Pid, _} -> none end
+    end.
+
+until(Condition) ->
+    case Condition() of
+        false -> erlang:yield(), until(Condition);
+        Found -> Found
     end.
 
 plan(Name, What, Times) ->
@@ -152,6 +174,7 @@ answer(Other) -> io_lib:format("~0p", [Other]).
 answer_start({ok, undefined}) -> "ok undefined";
 answer_start({ok, Pid}) when is_pid(Pid) -> "ok pid";
 answer_start({error, {already_started, Pid}}) when is_pid(Pid) -> "error already_started";
+answer_start({error, {already_started, {restarting, _}}}) -> "error already_started restarting";
 answer_start({error, Reason}) when Reason =:= running; Reason =:= restarting; Reason =:= not_found;
                                    Reason =:= already_present; Reason =:= simple_one_for_one -> answer({error, Reason});
 answer_start({error, Reason}) -> ["error failed ", reason(Reason)];
@@ -242,6 +265,7 @@ worker(Parent, #node{name = Name, words = Words}) ->
     process_flag(trap_exit, Traps),
     case tell({started, Name, worker, self(), Words}) of
         fail -> exit(boom);
+        hold -> receive go -> exit(boom) end;
         ignore -> proc_lib:init_ack(ignore);
         run ->
             proc_lib:init_ack({ok, self()}),
@@ -288,10 +312,10 @@ log(_, _) -> ok.
 %% State: {log, Lines}, {count, N}, {{times, Name}, N}, {{plan, Name}, [...]}, {{name, Name}, Pid}, {Pid, {Name, Nth, Kind, Alive}}
 collector(State) ->
     receive
-        {'DOWN', _, process, Pid, Reason} when is_map_key(Pid, State) ->
+        {trace, Pid, exit, Reason} when is_map_key(Pid, State) ->
             {Name, Nth, Kind, true} = maps:get(Pid, State),
             collector(line(State#{Pid => {Name, Nth, Kind, false}}, ["- ", of_process(Name, Nth), " ", reason(Reason)]));
-        {'DOWN', _, process, _, _} -> collector(State);
+        Trace when element(1, Trace) =:= trace -> collector(State);
         {From, Ref, What} ->
             {Answer, New} = collect(What, State),
             From ! {Ref, Answer},
@@ -314,6 +338,7 @@ collect({pid, Name}, State) ->
         #{{name, Name} := Pid} when element(4, map_get(Pid, State)) -> {Pid, State};
         _ -> {none, State}
     end;
+collect({held, Name}, State) -> {maps:get({held, Name}, State, false), State};
 collect({last_pid, Name}, State) -> {maps:get({name, Name}, State, whereis(collector)), State};
 collect({is_simple, Name}, State) ->
     case State of
@@ -327,13 +352,15 @@ collect({name, Pid}, State) ->
     end;
 collect({plan, Name, What, Times}, State) -> {ok, State#{{plan, Name} => lists:duplicate(Times, What)}};
 collect({started, Name, Kind, Pid, Words}, State) ->
-    monitor(process, Pid),
+    %% An exit is traced before links and monitors tell anyone, so in its place among all else.
+    erlang:trace(Pid, true, [procs]),
     Nth = maps:get({times, Name}, State, 0),
     {Now, Later} = case maps:get({plan, Name}, State, planned(Words)) of
                        [First | Rest] -> {First, Rest};
                        [] -> {run, []}
                    end,
-    Known = State#{{times, Name} => Nth + 1, {name, Name} => Pid, {plan, Name} => Later, Pid => {Name, Nth, Kind, true}},
+    Held = case Now of hold -> Pid; _ -> false end,
+    Known = State#{{held, Name} => Held, {times, Name} => Nth + 1, {name, Name} => Pid, {plan, Name} => Later, Pid => {Name, Nth, Kind, true}},
     {Now, line(Known, ["+ ", of_process(Name, Nth)])};
 collect({supervisor_report, Sup, Context, Reason, Pid, Id}, State) ->
     {SupName, Nth, _, _} = maps:get(Sup, State),

@@ -1,12 +1,12 @@
 //! Plays scripts with this crate's public API and writes what happened, as otp.erl does with Erlang's supervisor.
 
 use crate::{
-    script::{Node, Script, Step},
-    stage::{Stage, reason},
+    script::{Init, Node, Script, Step},
+    stage::{Stage, reason, to_reason},
     trace::{Happening, Trace},
 };
 use futures::FutureExt;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, task::Poll, time::Duration};
 use supervisors::*;
 
 /// For one script; reached only by a failure.
@@ -97,12 +97,31 @@ impl Player<'_> {
     }
 
     async fn perform(&mut self, step: &Step) -> Option<String> {
+        let stage = self.stage.clone();
         match step {
             Step::Exit { name, reason } => {
                 let Some(pid) = self.stage.pid(name) else { return Some("noproc".into()) };
                 self.stage.order(pid, reason);
                 self.ended(pid).await;
                 None
+            }
+            Step::Signal { name, reason } => {
+                let Some(pid) = self.stage.pid(name) else { return Some("noproc".into()) };
+                exit(pid, to_reason(reason));
+                None
+            }
+            Step::During { name, reason, call } => {
+                let pid = self.stage.pid(name).expect("a live worker");
+                self.stage.plan(name, Init::Hold, 1);
+                self.stage.order(pid, reason);
+                self.until(|| self.stage.is_held(name)).await;
+                let mut answer = self.perform(call).boxed_local();
+                let early = futures::poll!(&mut answer);
+                stage.release(name);
+                match early {
+                    Poll::Ready(answer) => answer,
+                    Poll::Pending => answer.await,
+                }
             }
             Step::Kill { name } => {
                 let Some(pid) = self.stage.pid(name) else { return Some("noproc".into()) };

@@ -33,6 +33,17 @@ pub(crate) enum Step {
         name: String,
         reason: String,
     },
+    /// An exit signal from someone who is nothing to it.
+    Signal {
+        name: String,
+        reason: String,
+    },
+    /// It ends by itself, its next init fails, and `call` is made while that init runs.
+    During {
+        name: String,
+        reason: String,
+        call: Box<Step>,
+    },
     /// The untrappable signal, to a worker or a supervisor.
     Kill {
         name: String,
@@ -70,6 +81,8 @@ pub(crate) enum Step {
 pub(crate) enum Init {
     Fail,
     Ignore,
+    /// Wait until told, then fail.
+    Hold,
 }
 
 /// All scripts of a text.
@@ -116,6 +129,12 @@ fn step(line: &str) -> Step {
     let own = |word: &str| word.to_string();
     match words[..] {
         ["exit", name, reason] => Step::Exit { name: own(name), reason: own(reason) },
+        ["signal", name, reason] => Step::Signal { name: own(name), reason: own(reason) },
+        ["during", name, reason, ":", ref call @ ..] => Step::During {
+            name: own(name),
+            reason: own(reason),
+            call: Box::new(step(&format!("> {}", call.join(" ")))),
+        },
         ["kill", name] => Step::Kill { name: own(name) },
         ["fail", name, times] => Step::Plan { name: own(name), what: Init::Fail, times: number(times) },
         ["ignore", name, times] => Step::Plan { name: own(name), what: Init::Ignore, times: number(times) },
@@ -194,7 +213,10 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exit { name, reason } => write!(f, "exit {name} {reason}"),
+            Self::Signal { name, reason } => write!(f, "signal {name} {reason}"),
+            Self::During { name, reason, call } => write!(f, "during {name} {reason} : {call}"),
             Self::Kill { name } => write!(f, "kill {name}"),
+            Self::Plan { name, what: Init::Hold, times } => write!(f, "hold {name} {times}"),
             Self::Plan { name, what: Init::Fail, times } => write!(f, "fail {name} {times}"),
             Self::Plan { name, what: Init::Ignore, times } => write!(f, "ignore {name} {times}"),
             Self::StartChild { sup, node } => write!(f, "start_child {sup} {node}"),

@@ -21,6 +21,8 @@ struct Notes {
     living: BTreeSet<Pid>,
     /// By name: what its next inits do. Absent: what its words say.
     plans: HashMap<String, VecDeque<Init>>,
+    /// By name: an init that waits.
+    held: HashMap<String, flume::Sender<()>>,
     orders: HashMap<Pid, flume::Sender<String>>,
 }
 
@@ -133,6 +135,14 @@ impl Stage {
         self.notes().plans.insert(name.into(), vec![what; times].into());
     }
 
+    pub(crate) fn is_held(&self, name: &str) -> bool {
+        self.notes().held.contains_key(name)
+    }
+
+    pub(crate) fn release(&self, name: &str) {
+        drop(self.notes().held.remove(name));
+    }
+
     pub(crate) fn order(&self, pid: Pid, reason: &str) {
         let order = self.notes().orders.get(&pid).cloned();
         // A supervisor takes no orders.
@@ -158,8 +168,15 @@ impl Stage {
         let spec = ChildSpec::worker(node.name.clone(), move |process| {
             let (stage, node) = (stage.clone(), own.clone());
             async move {
-                if stage.next_init(&node).is_some() {
-                    return Err(ExitReason::error("boom"));
+                match stage.next_init(&node) {
+                    None => {}
+                    Some(Init::Hold) => {
+                        let (go, gone) = flume::bounded(1);
+                        stage.notes().held.insert(node.name.clone(), go);
+                        gone.recv_async().await.ok();
+                        return Err(ExitReason::error("boom"));
+                    }
+                    Some(_) => return Err(ExitReason::error("boom")),
                 }
                 let (order, orders) = flume::unbounded();
                 stage.notes().orders.insert(process.pid(), order);
@@ -221,12 +238,16 @@ async fn live(node: &Node, process: &Process, orders: flume::Receiver<String>) -
 }
 
 fn to_exit(reason: &str) -> Exit {
-    Err(match reason {
+    Err(to_reason(reason))
+}
+
+pub(crate) fn to_reason(reason: &str) -> ExitReason {
+    match reason {
         "normal" => ExitReason::Normal,
         "shutdown" => ExitReason::Shutdown,
         "killed" => ExitReason::Killed,
         _ => ExitReason::error("boom"),
-    })
+    }
 }
 
 /// As in otp.erl: every fault is an `error`.
