@@ -60,7 +60,6 @@ mod table;
 
 pub use blocking::BlockingProcess;
 pub use current::current;
-pub use events::{Event, EventKind, Events, subscribe};
 pub use events::{Event, EventKind, Events, history, subscribe, subscribe_with_history};
 pub use json::write_json_line;
 pub use mailbox::{Addr, CallError, CastError, Mailbox, Reply, bounded_mailbox, mailbox};
