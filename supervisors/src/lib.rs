@@ -70,8 +70,8 @@ pub use process::Process;
 pub use reason::{Exit, ExitReason};
 pub use reports::{ErrorContext, Offender, Report, ReportKind, Reports, Who, record_to_json, reports};
 pub use snapshot::{Budget, Node, Rules, Snapshot, Status, Waiting, restarts_in_tree, snapshot};
-pub use spec::{Backoff, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
-pub use supervisor_ref::{ChildError, ChildInfo, StartError, SupervisorRef};
+pub use spec::{AutoShutdown, Backoff, BadSpec, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
+pub use supervisor_ref::{ChildCount, ChildError, ChildInfo, ChildKey, SpecInfo, StartError, SupervisorRef};
 pub use system::{System, start};
 
 /// The code in the README is compiled and run.

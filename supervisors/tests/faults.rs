@@ -41,7 +41,7 @@ fn a_panic_in_the_start_function_is_an_exit_reason() {
 
 #[test]
 fn a_panic_in_a_supervisors_init_is_an_exit_reason() {
-    let spec = ChildSpec::supervisor("sup", || panic!("in init"));
+    let spec = ChildSpec::supervisor("sup", || -> SupervisorSpec { panic!("in init") });
     assert_eq!(message(reason_of(spec)), "in init");
 }
 
