@@ -115,7 +115,7 @@ fn dummy<R>() -> Reply<R> {
 #[test]
 fn two_children_with_one_id_are_an_error() {
     let spec = ChildSpec::supervisor("sup", || one_for_one(vec![sleeper("twin"), sleeper("twin")]));
-    assert_eq!(reason_of(spec), ExitReason::error("two children are called twin"));
+    assert_eq!(reason_of(spec), ExitReason::error("bad child spec: two children are called twin"));
 }
 
 #[test]
