@@ -26,7 +26,8 @@
 //! `slots` runs jobs on bastion and `rt` is the door to clock, dice and threads; `panics`, `process` and `blocking` turn every way of
 //! ending into one [`ExitReason`]; `table` knows every live process; `machine` decides, as a pure state machine, what a supervisor
 //! does, `driver` does it, and `crew` promises that no child outlives it; `mailbox`, `monitor` and `supervisor_ref` are how
-//! processes reach each other; `snapshot`, `draw`, `events` and `reports` are what people see.
+//! processes reach each other; `snapshot` (drawn by `draw` and `graph`), `events` and `reports` are what people and machines see, `json` how;
+//! `predict` runs the machine ahead of time.
 //!
 //! It never knows what its processes are for, and never shows bastion to them.
 

@@ -113,6 +113,8 @@ pub struct Node {
     pub links: Vec<Pid>,
     /// Processes that monitor it, or that it monitors.
     pub monitors: Vec<Pid>,
+    /// It hears exit signals instead of ending by them.
+    pub traps_exit: bool,
     /// From its child spec; `None`: the snapshot begins here.
     pub rules: Option<Rules>,
     /// Of a supervisor that runs.
@@ -145,6 +147,7 @@ impl Default for Node {
             uptime: None,
             links: Vec::new(),
             monitors: Vec::new(),
+            traps_exit: false,
             rules: None,
             strategy: None,
             auto_shutdown: None,
@@ -199,7 +202,7 @@ impl Snapshot {
     ///   "pid": 7, "name": "peer 1", "role": "peer", "type": "worker", "path": "top/peers_sup/peer 1", "parent": 4,
     ///   "status": "running", "restarts": 2, "last_exit": {"panic": {"message": "boom", "location": "src/peer.rs:12:5"}},
     ///   "gave_up": null, "mailbox": {"len": 0, "high_water": 17}, "polls": 120, "busy_ms": 3.25, "uptime_ms": 5012.5,
-    ///   "links": [8], "monitors": [],
+    ///   "links": [8], "monitors": [], "traps_exit": false,
     ///   "rules": {"restart": "permanent", "shutdown": 5000.0, "backoff": null, "awaits_init": false, "given": true, "failures": 0},
     ///   "strategy": null, "auto_shutdown": null, "budget": null, "children": []
     /// }

@@ -1,4 +1,5 @@
 //! What is written to the log. Alone in its OS process, because there is one logger; and one test, because there is one limit.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 use common::*;
