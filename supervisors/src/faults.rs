@@ -53,27 +53,33 @@
 //! process path (over all incarnations, since the plan was armed). So the same seed fires at the same hits, whatever the threads
 //! do. What it does not fix: how often and in which order the processes come to their points; who gets the last of a shared
 //! count ([`Point::each`] makes counts the process's own); and code outside of any process, where all threads count together.
-//! What was done stands in a [`Log`], which [`Plan::replay`] does again.
+//! What was done stands in a [`Log`], which [`Plan::replay`] and [`Monkey::replay`] do again.
 
+mod census;
 mod dice;
 mod grammar;
 mod list;
 mod log;
+mod monkey;
 mod plan;
 mod point;
 mod site;
+mod spend;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod way;
 
 pub use grammar::Task;
 pub use log::{Action, Log, LogError};
+pub use monkey::Monkey;
 pub use plan::{Armed, Plan, PointInfo, armed, disarm_all, seed};
 pub use point::Point;
 pub use site::{Fault, Given, SiteInfo, sites};
 #[doc(hidden)]
 pub use site::{Outcome, Site};
 pub use syntax::{Problem, SyntaxError};
+pub use way::Way;
 
 use crate::rt;
 use std::{fmt, sync::atomic::Ordering};
