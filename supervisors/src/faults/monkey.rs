@@ -57,7 +57,7 @@ pub(super) struct Memory {
 /// ```
 /// # use std::time::Duration;
 /// # use supervisors::{ExitReason, Flags, SupervisorSpec, faults::{Monkey, Way}};
-/// let monkey = Monkey::new().seed(42).under("top_sup/peers_sup/**").every(Duration::from_secs(5)).jitter(0.3);
+/// let monkey = Monkey::new().seed(42).under("top_sup/sessions_sup/**").every(Duration::from_secs(5)).jitter(0.3);
 /// let monkey = monkey.way(Way::Panic, 8).way(Way::Exit(ExitReason::Shutdown), 1).way(Way::Kill, 1);
 /// let children = vec![monkey.child("monkey")];
 /// # let _ = SupervisorSpec { flags: Flags::one_for_one(), children };
