@@ -102,33 +102,54 @@ impl Trace {
         Self(out)
     }
 
+    /// Line by line: `(Some, Some)` is in both, in order.
+    fn side_by_side<'a>(&'a self, ours: &'a Self) -> Vec<(Option<&'a Happening>, Option<&'a Happening>)> {
+        let (mut rows, mut i, mut j) = (Vec::new(), 0, 0);
+        let common = common_tails(&self.0, &ours.0);
+        loop {
+            match (self.0.get(i), ours.0.get(j)) {
+                (None, None) => return rows,
+                (theirs, own) if theirs == own => {
+                    rows.push((theirs, own));
+                    (i, j) = (i + 1, j + 1);
+                }
+                (theirs @ Some(_), own) if own.is_none() || common[i + 1][j] >= common[i][j + 1] => {
+                    rows.push((theirs, None));
+                    i += 1;
+                }
+                (_, own) => {
+                    rows.push((None, own));
+                    j += 1;
+                }
+            }
+        }
+    }
+
     /// `None`: they are equal. Otherwise both, side by side: `*` marks what only one of them has.
     pub(crate) fn difference(&self, ours: &Self) -> Option<String> {
         if self == ours {
             return None;
         }
-        let mut rows = vec![format!("    {:<60} ours", "OTP")];
-        let (mut i, mut j) = (0, 0);
-        let common = common_tails(&self.0, &ours.0);
-        while i < self.0.len() || j < ours.0.len() {
-            let (theirs, own) = (self.0.get(i), ours.0.get(j));
-            match (theirs, own) {
-                (Some(theirs), Some(own)) if theirs == own => {
-                    rows.push(format!("    {:<60} {own}", theirs.to_string()));
-                    (i, j) = (i + 1, j + 1);
-                }
-                (Some(theirs), _) if own.is_none() || common[i + 1][j] >= common[i][j + 1] => {
-                    rows.push(format!("  * {theirs}"));
-                    i += 1;
-                }
-                (_, Some(own)) => {
-                    rows.push(format!("  * {:<60} {own}", ""));
-                    j += 1;
-                }
-                _ => break,
+        let text = |side: Option<&Happening>| side.map(ToString::to_string).unwrap_or_default();
+        let row = |(theirs, own): (Option<&Happening>, Option<&Happening>)| {
+            let mark = if theirs == own { ' ' } else { '*' };
+            format!("  {mark} {:<60} {}", text(theirs), text(own)).trim_end().to_string() + "\n"
+        };
+        let rows: String = self.side_by_side(ours).into_iter().map(row).collect();
+        Some(format!("    {:<60} ours\n{rows}", "OTP"))
+    }
+
+    /// The lines that only `self` has, and those that only `ours` has.
+    pub(crate) fn only(&self, ours: &Self) -> [Vec<String>; 2] {
+        let mut only = [Vec::new(), Vec::new()];
+        for row in self.side_by_side(ours) {
+            match row {
+                (Some(theirs), None) => only[0].push(theirs.to_string()),
+                (None, Some(own)) => only[1].push(own.to_string()),
+                _ => {}
             }
         }
-        Some(rows.join("\n") + "\n")
+        only
     }
 }
 
