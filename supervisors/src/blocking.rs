@@ -3,7 +3,7 @@
 //! They cannot be killed. They are told to stop, and hear it whenever they wait for a message or look.
 
 use crate::{
-    mailbox::Mailbox, panics, pid::Pid, process, reason::ExitReason, reports, rt, spec::BlockingStart, table::Entry,
+    current, mailbox::Mailbox, panics, pid::Pid, process, reason::ExitReason, reports, rt, spec::BlockingStart, table::Entry,
 };
 use std::{
     fmt,
@@ -130,6 +130,7 @@ impl fmt::Debug for BlockingProcess {
 pub(crate) fn launch(entry: Arc<Entry>, start: BlockingStart) {
     let own = entry.clone();
     let body = move || {
+        let _current = current::enter(own.pid);
         let process = BlockingProcess { entry: own.clone() };
         let early = own.is_told_to_end();
         let ended = panics::catch(|| if early { Ok(()) } else { start(process) });

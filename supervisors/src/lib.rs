@@ -33,11 +33,14 @@
 
 mod blocking;
 mod crew;
+mod current;
 mod draw;
 mod driver;
 mod events;
 mod graph;
 mod json;
+pub mod faults;
+mod glob;
 mod machine;
 mod mailbox;
 mod monitor;
@@ -57,6 +60,7 @@ mod system;
 mod table;
 
 pub use blocking::BlockingProcess;
+pub use current::current;
 pub use events::{Event, EventKind, Events, history, subscribe, subscribe_with_history};
 pub use json::write_json_line;
 pub use mailbox::{Addr, CallError, CastError, Mailbox, Reply, bounded_mailbox, mailbox};
@@ -67,8 +71,8 @@ pub use process::Process;
 pub use reason::{Exit, ExitReason};
 pub use reports::{ErrorContext, Offender, Report, ReportKind, Reports, Who, record_to_json, reports};
 pub use snapshot::{Budget, Node, Rules, Snapshot, Status, Waiting, restarts_in_tree, snapshot};
-pub use spec::{Backoff, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
-pub use supervisor_ref::{ChildError, ChildInfo, StartError, SupervisorRef};
+pub use spec::{AutoShutdown, Backoff, BadSpec, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
+pub use supervisor_ref::{ChildCount, ChildError, ChildInfo, ChildKey, SpecInfo, StartError, SupervisorRef};
 pub use system::{System, start};
 
 /// The code in the README is compiled and run.

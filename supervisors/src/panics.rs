@@ -61,10 +61,22 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, ExitReason> {
         SEEN.set(outer.1);
     }
     result.map_err(|payload| {
+        let payload = match payload.downcast::<Exiting>() {
+            Ok(exiting) => return exiting.0,
+            Err(payload) => payload,
+        };
         let (message, location) = seen.unwrap_or_else(|| (text(&*payload), String::new()));
         discard(payload);
         ExitReason::Panic { message, location }
     })
+}
+
+/// What unwinds when a process ends itself.
+struct Exiting(ExitReason);
+
+/// Erlang's `exit/1`: unwinds the process that runs on this thread, which ends with `reason`. Not for other threads.
+pub(crate) fn unwind_with(reason: ExitReason) -> ! {
+    panic::resume_unwind(Box::new(Exiting(reason)))
 }
 
 /// Drops what may panic while it is dropped.

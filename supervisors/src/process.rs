@@ -4,7 +4,7 @@
 //! injected panics all become one exit reason, reported after everything of the body has been dropped.
 
 use crate::{
-    blocking, driver,
+    blocking, current, driver,
     mailbox::Mailbox,
     panics,
     pid::Pid,
@@ -129,6 +129,7 @@ impl Future for Guarded {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitReason> {
         let this = &mut *self;
+        let _current = current::enter(this.entry.pid);
         this.entry.waker.register(cx.waker());
         if this.entry.is_signalled()
             && let Some(reason) = this.on_signal()

@@ -4,6 +4,8 @@
 //! so that another world (virtual time, one seed) can be put under the same processes.
 
 use std::{
+    env::{self, VarError},
+    ffi::OsString,
     future::Future,
     io,
     pin::pin,
@@ -41,6 +43,46 @@ pub(crate) fn dice() -> f32 {
     let mut hasher = KEYS.get_or_init(RandomState::new).build_hasher();
     hasher.write_u128(started().elapsed().as_nanos());
     (hasher.finish() >> 40) as f32 / (1u64 << 24) as f32
+}
+
+/// Different each time: where a seeded choice begins when nobody gave a seed.
+pub(crate) fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u128(started().elapsed().as_nanos());
+    hasher.finish()
+}
+
+/// An environment variable; `Ok(None)`: it is not set. `Err`: what it holds is not Unicode.
+pub(crate) fn env(name: &str) -> Result<Option<String>, OsString> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(value)) => Err(value),
+    }
+}
+
+/// This thread unwinds: another panic would end the OS process.
+pub(crate) fn is_unwinding() -> bool {
+    thread::panicking()
+}
+
+/// Holds this thread for `wait`, asleep.
+pub(crate) fn block(wait: Duration) {
+    thread::sleep(wait);
+}
+
+/// Holds this thread, and a core, for `wait`.
+pub(crate) fn spin(wait: Duration) {
+    let begin = now();
+    while begin.elapsed() < wait {
+        std::hint::spin_loop();
+    }
+}
+
+/// Other threads may go first.
+pub(crate) fn yield_thread() {
+    thread::yield_now();
 }
 
 /// From the first use of this crate to `at`.

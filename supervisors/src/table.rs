@@ -174,6 +174,11 @@ impl Entry {
         }
     }
 
+    /// Fault injection passes it by.
+    pub(crate) fn is_protected(&self) -> bool {
+        self.protected
+    }
+
     pub(crate) fn is_killed(&self) -> bool {
         self.has(KILL)
     }

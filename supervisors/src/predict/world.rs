@@ -355,7 +355,8 @@ fn number(node: &Node, next: &mut Index, below: &mut [Vec<Index>]) {
 fn flags(node: &Node) -> Option<Flags> {
     let strategy: Strategy = node.strategy?;
     let budget = node.budget.as_ref()?;
-    Some(Flags { strategy, intensity: budget.allowed, period: budget.period, dynamic: node.dynamic })
+    let auto_shutdown = node.auto_shutdown.unwrap_or_default();
+    Some(Flags { strategy, intensity: budget.allowed, period: budget.period, auto_shutdown })
 }
 
 fn rule(node: &Node) -> Rule {
@@ -367,6 +368,7 @@ fn rule(node: &Node) -> Rule {
         kind: node.kind,
         restart: rules.map_or(Restart::Permanent, |rules| rules.restart),
         shutdown: rules.map_or(shutdown, |rules| rules.shutdown),
+        significant: rules.is_some_and(|rules| rules.significant),
         backoff: rules.and_then(|rules| rules.backoff),
         awaits_init: rules.is_some_and(|rules| rules.awaits_init) || node.kind == Kind::Supervisor,
     }

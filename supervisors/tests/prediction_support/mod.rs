@@ -23,19 +23,24 @@ pub(crate) struct Plan {
     /// A supervisor with it is parked when it gives up.
     backs_off: bool,
     awaits_init: bool,
-    below: Option<(Strategy, bool, u32, Vec<Plan>)>,
+    significant: bool,
+    below: Option<(Strategy, AutoShutdown, u32, Vec<Plan>)>,
 }
 
 impl std::fmt::Debug for Plan {
     /// A line, so that what proptest shows can be read.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let marks = [(self.brutal, " brutal"), (self.backs_off, " backs_off"), (self.awaits_init, " awaits_init")];
+        let marks = [
+            (self.brutal, " brutal"),
+            (self.backs_off, " backs_off"),
+            (self.awaits_init, " awaits_init"),
+            (self.significant, " significant"),
+        ];
         let marks: String = marks.iter().filter(|(on, _)| *on).map(|(_, mark)| *mark).collect();
         match &self.below {
             None => write!(f, "{:?}{marks}", self.restart),
-            Some((strategy, dynamic, intensity, children)) => {
-                let dynamic = if *dynamic { " dynamic" } else { "" };
-                write!(f, "{:?}{marks} {strategy}{dynamic} {intensity} ", self.restart)?;
+            Some((strategy, auto_shutdown, intensity, children)) => {
+                write!(f, "{:?}{marks} {strategy} {auto_shutdown:?} {intensity} ", self.restart)?;
                 let mut list = f.debug_list();
                 list.entries(children).finish()
             }
@@ -74,6 +79,7 @@ fn worker() -> BoxedStrategy<Plan> {
             brutal,
             backs_off,
             awaits_init,
+            significant: false,
             below: None,
         })
         .boxed()
@@ -81,11 +87,16 @@ fn worker() -> BoxedStrategy<Plan> {
 
 fn sup(intensity: u32, children: BoxedStrategy<Plan>, most: usize) -> BoxedStrategy<Plan> {
     let strategy = prop_oneof![Just(Strategy::OneForOne), Just(Strategy::OneForAll), Just(Strategy::RestForOne)];
-    let below = (strategy, prop::bool::weighted(0.25), 0..=intensity, prop::collection::vec(children, 1..=most));
+    let auto = prop_oneof![3 => Just(AutoShutdown::Never), 1 => Just(AutoShutdown::AnySignificant), 1 => Just(AutoShutdown::AllSignificant)];
+    let below = (strategy, auto, 0..=intensity, prop::collection::vec((children, any::<bool>()), 1..=most));
     (worker(), below)
-        .prop_map(|(plan, (strategy, dynamic, intensity, children))| {
-            let dynamic = dynamic && strategy == Strategy::OneForOne;
-            Plan { below: Some((strategy, dynamic, intensity, children)), brutal: false, ..plan }
+        .prop_map(|(plan, (strategy, auto_shutdown, intensity, children))| {
+            let fits = |child: &Plan| auto_shutdown != AutoShutdown::Never && child.restart != Restart::Permanent;
+            let children = children
+                .into_iter()
+                .map(|(child, significant)| Plan { significant: significant && fits(&child), ..child })
+                .collect();
+            Plan { below: Some((strategy, auto_shutdown, intensity, children)), brutal: false, ..plan }
         })
         .boxed()
 }
@@ -160,9 +171,12 @@ fn spec(plan: &Plan, id: &str, path: String, ways: &Arc<Ways>) -> ChildSpec {
                 }
             })
         }
-        Some((strategy, dynamic, intensity, children)) => {
-            let flags =
-                Flags { strategy: *strategy, dynamic: *dynamic, ..Flags::one_for_one().intensity(*intensity, HOUR) };
+        Some((strategy, auto_shutdown, intensity, children)) => {
+            let flags = Flags {
+                strategy: *strategy,
+                auto_shutdown: *auto_shutdown,
+                ..Flags::one_for_one().intensity(*intensity, HOUR)
+            };
             let (children, at, ways) = (children.clone(), ways.sup(&path), ways.clone());
             ChildSpec::supervisor_at(id, at, move || {
                 let child = |(at, child): (usize, &Plan)| spec(child, &at.to_string(), format!("{path}/{at}"), &ways);
@@ -170,6 +184,7 @@ fn spec(plan: &Plan, id: &str, path: String, ways: &Arc<Ways>) -> ChildSpec {
             })
         }
     };
+    let spec = if plan.significant { spec.significant() } else { spec };
     let spec = if plan.brutal { spec.shutdown(Shutdown::BrutalKill) } else { spec };
     let spec = if plan.awaits_init { spec.awaits_init() } else { spec };
     let backoff = Backoff { first: HOUR, cap: HOUR, jitter: 0.5, reset_after: HOUR };
@@ -241,7 +256,7 @@ async fn change(node: &Node, how: How, turn: usize, ways: &Arc<Ways>) {
         let id = format!("added {turn}");
         let restarts = [Restart::Permanent, Restart::Transient, Restart::Temporary];
         let plan =
-            Plan { restart: restarts[turn % 3], brutal: false, backs_off: false, awaits_init: true, below: None };
+            Plan { restart: restarts[turn % 3], brutal: false, backs_off: false, awaits_init: true, significant: false, below: None };
         let child = spec(&plan, &id, format!("{}/{id}", node.path), ways);
         // Behind a back-off its start would be answered in an hour.
         ways.sup(&node.path).cast_start_child(child);
@@ -357,14 +372,8 @@ fn compare(before: &Snapshot, prediction: &Prediction, after: &Snapshot, events:
         EventKind::Exited { reason } => Some((event.pid, reason.clone())),
         _ => None,
     });
-    let mut exited: Vec<(Pid, ExitReason)> = exited.collect();
-    let mut dies: Vec<(Pid, ExitReason)> =
-        prediction.dies.iter().map(|dying| (dying.pid, dying.reason.clone())).collect();
-    if before.nodes().any(|node| node.dynamic) {
-        // Its children end all at once, in no order.
-        exited.sort_by_key(|(pid, _)| *pid);
-        dies.sort_by_key(|(pid, _)| *pid);
-    }
+    let exited: Vec<(Pid, ExitReason)> = exited.collect();
+    let dies: Vec<(Pid, ExitReason)> = prediction.dies.iter().map(|dying| (dying.pid, dying.reason.clone())).collect();
     same!(dies, exited, "who dies, why, in which order");
     let survivors: HashSet<Pid> = prediction.survives.iter().map(|surviving| surviving.pid).collect();
     same!(survivors.len() + prediction.dies.len(), old.len(), "everyone dies or survives");
