@@ -146,7 +146,7 @@ fn what_goes_wrong_at_the_start_and_at_the_end_is_told() {
     }));
     wait(async {
         // A start that fails ends its supervisor, here as in OTP.
-        assert!(matches!(system.wait().await, ExitReason::Environment(_)));
+        assert!(system.wait().await.is_environment());
     });
     let heard = all(&heard);
     let told = |context| heard.iter().find(|report| report.error_context == Some(context)).expect("told");
