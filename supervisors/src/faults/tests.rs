@@ -198,6 +198,20 @@ fn a_replayed_log_does_the_same_at_the_same_hits_and_writes_the_same_log() {
 }
 
 #[test]
+fn a_replay_counts_the_hits_that_a_condition_passed_by() {
+    let points = || [Point::new("plan.*", "1*error").expect("good").when("n", "5")];
+    let run = |armed: &Armed| {
+        let hit = |n: u32| armed.hit_with("plan.a", "p", &[("n", n.to_string())]).is_some();
+        (0..10).filter(|n| hit(*n)).collect::<Vec<_>>()
+    };
+    let first = Plan::new(points()).arm();
+    assert_eq!(run(&first), [5]);
+    let again = Plan::replay(&first.log()).expect("good").arm();
+    assert_eq!(run(&again), [5]);
+    assert_eq!(again.log(), first.log());
+}
+
+#[test]
 fn a_replay_of_what_is_no_task_is_refused() {
     let action = Action::Point { site: "a".into(), path: "".into(), hit: 1, task: "5%panic".into() };
     let error = Plan::replay(&Log { actions: vec![action], forgotten: 0 }).expect_err("a term, not a task");
