@@ -22,15 +22,45 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// Opens (or makes) the download folder `dir`; touches none of the files.
+    /// Opens (or makes) the download folder `dir`; touches none of the files. `Err` also when a file that is not whole could not
+    /// be written: better now than when the first piece has come.
     pub(crate) fn open(metainfo: &Metainfo, dir: &Path, pool: &Arc<FilePool>) -> Result<Self, DiskError> {
         let folder = Folder::open(dir)?;
-        let file = |f: &crate::protocol::metainfo::File| (!f.pad).then(|| pool.file(&folder, f.path.clone()));
-        Ok(Self {
+        for file in metainfo.files.iter().filter(|f| !f.pad) {
+            let found = folder.file_length(&file.path)?;
+            if found.is_none_or(|found| found < file.length) {
+                folder.check_writable(&file.path)?;
+            }
+            if let Some(found) = found.filter(|found| *found > file.length) {
+                let path = folder.join(&file.path);
+                let (path, length) = (path.display(), file.length);
+                log::warn!(
+                    "{path} has {found} bytes and the torrent says {length}: it will be cut when all is complete"
+                );
+            }
+        }
+        Ok(Self::below(&folder, metainfo, pool))
+    }
+
+    /// The files below `dir`, which has to be there, to be read and nothing else.
+    pub(crate) fn open_to_read(metainfo: &Metainfo, dir: &Path, pool: &Arc<FilePool>) -> Result<Self, DiskError> {
+        Ok(Self::below(&Folder::open_existing(dir)?, metainfo, pool))
+    }
+
+    fn below(folder: &Arc<Folder>, metainfo: &Metainfo, pool: &Arc<FilePool>) -> Self {
+        let file = |f: &crate::protocol::metainfo::File| (!f.pad).then(|| pool.file(folder, f.path.clone()));
+        Self {
             layout: metainfo.layout.clone(),
             files: metainfo.files.iter().map(file).collect(),
             lengths: metainfo.files.iter().map(|f| f.length).collect(),
-        })
+        }
+    }
+
+    /// The length of each file as it is; `None` where there is none. Pad files are as long as they should be.
+    pub(crate) fn found_lengths(&self) -> Result<Vec<Option<u64>>, DiskError> {
+        let found =
+            |(file, length): (&Option<PooledFile>, &u64)| file.as_ref().map_or(Ok(Some(*length)), |f| f.length());
+        self.files.iter().zip(&self.lengths).map(found).collect()
     }
 
     /// Writes `slices`, one after the other, from `offset` on.

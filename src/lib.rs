@@ -27,9 +27,12 @@
 //! # }
 //! ```
 
+mod check;
 mod config;
 mod content;
+mod create;
 mod events;
+mod hashing;
 mod process;
 pub mod protocol;
 pub mod rt;
@@ -37,8 +40,11 @@ mod session;
 mod tables;
 mod tree;
 
+pub use check::{CheckedFile, FileState, check};
 pub use config::{BindTo, Config, TorrentOptions};
+pub use create::{CreateError, create};
 pub use events::{Event, Events, PeerChange, TrackerOutcome};
+pub use hashing::HashProgress;
 pub use process::tracker_server;
 pub use protocol::{InfoHash, Metainfo, MetainfoError};
 pub use session::{Outcome, Progress, Session, SessionError, Torrent};

@@ -89,28 +89,30 @@ impl Session {
             spawn::blocking(move || Content::open(&described, &dir, &pool)).await.map_err(SessionError::Disk)?;
         let hash = metainfo.info_hash;
         let trackers = if options.trackers { trackers_sup::announcers(&metainfo) } else { Vec::new() };
-        let table = Arc::new(TorrentTable {
-            session: self.table.clone(),
-            vault: Vault::new(metainfo.layout.clone()).into(),
-            checked: false.into(),
-            book: Default::default(),
-            counts: Counts::default(),
-            state: State::Checking.into(),
-            store: Mail::new(),
-            client: Mail::new(),
-            peers_sup: SupervisorRef::new(),
-            trackers,
-            content,
-            metainfo,
-            options,
-        });
-        {
+        let table = {
             let mut torrents = lock(&self.table.torrents);
             if torrents.contains_key(&hash) {
                 return Err(SessionError::AlreadyAdded(hash));
             }
+            let table = Arc::new(TorrentTable {
+                session: self.table.clone(),
+                short_hash: hash.short_among(torrents.keys()),
+                vault: Vault::new(metainfo.layout.clone()).into(),
+                checked: false.into(),
+                book: Default::default(),
+                counts: Counts::default(),
+                state: State::Checking.into(),
+                store: Mail::new(),
+                client: Mail::new(),
+                peers_sup: SupervisorRef::new(),
+                trackers,
+                content,
+                metainfo,
+                options,
+            });
             torrents.insert(hash, table.clone());
-        }
+            table
+        };
         let direct = table.options.peers.clone();
         table.client.cast(client::Msg::Found { addresses: direct, direct: true });
         self.table.torrents_sup.cast_start_child(torrent_sup::spec(&table));

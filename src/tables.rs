@@ -97,6 +97,8 @@ impl SessionTable {
 /// What the processes of one torrent share.
 pub(crate) struct TorrentTable {
     pub(crate) session: Arc<SessionTable>,
+    /// The first digits of the info hash, 8 or as many as no other torrent of the session has: its name in the tree.
+    pub(crate) short_hash: String,
     pub(crate) metainfo: Arc<Metainfo>,
     pub(crate) options: TorrentOptions,
     pub(crate) content: Content,

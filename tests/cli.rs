@@ -209,3 +209,55 @@ fn an_interrupted_demo_leaves_nothing_behind() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something is left");
 }
+
+#[test]
+fn a_torrent_that_was_created_describes_its_content_and_nothing_is_overwritten_unasked() {
+    let home = tempfile::tempdir().unwrap();
+    let content = Content::tree("album", &[("b/song", 300_000), ("a", 0), ("c", 50_000)], 5);
+    content.write_below(home.path());
+    let (album, out) = (home.path().join("album"), home.path().join("album.torrent"));
+    let (album, out) = (album.to_str().unwrap(), out.to_str().unwrap());
+    let create = ["create", album, "-o", out, "-l", "32KiB", "-a", "http://t.example/announce", "--no-date"];
+    let made = bt_erl(home.path(), &create);
+    made.expect_code(0);
+    assert!(made.stdout.join("\n").contains("3 files, 342 KiB in 11 pieces of 32 KiB"), "{:?}", made.stdout);
+    let bytes = std::fs::read(out).unwrap();
+    bt_erl(home.path(), &["run", out, "-d", home.path().to_str().unwrap(), "-p0", "--no-tracker"]).expect_code(0);
+
+    one_sentence(&bt_erl(home.path(), &create), 1, &["album.torrent exists already", "--force"]);
+    bt_erl(home.path(), &[&create[..], &["--force"]].concat()).expect_code(0);
+    assert!(std::fs::read(out).unwrap() == bytes, "the same content and no date, but another torrent file");
+    one_sentence(&bt_erl(home.path(), &["create", "nowhere"]), 1, &["nowhere", "check the name"]);
+    let empty = home.path().join("album/a");
+    one_sentence(&bt_erl(home.path(), &["create", empty.to_str().unwrap()]), 1, &["no bytes"]);
+}
+
+#[test]
+fn a_check_says_what_is_whole_and_changes_nothing() {
+    let (home, torrent, content) = torrent(None);
+    let dir = home.path().join("dl");
+    let check = ["check", torrent.to_str().unwrap(), "-d", dir.to_str().unwrap()];
+    one_sentence(&bt_erl(home.path(), &check), 1, &["dl", "not there"]);
+    assert!(!dir.exists());
+    content.write_below(&dir);
+    let whole = bt_erl(home.path(), &check);
+    whole.expect_code(0);
+    assert!(whole.stdout.join("").starts_with("whole: "), "{:?}", whole.stdout);
+    let spoilt =
+        support::until("a file", LIMIT, || walk(&dir).into_iter().find(|path| path.metadata().unwrap().len() > 1));
+    let mut bytes = std::fs::read(&spoilt).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&spoilt, &bytes).unwrap();
+    let ended = bt_erl(home.path(), &[&check[..], &["--json"]].concat());
+    ended.expect_code(1);
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout.join("")).unwrap();
+    assert_eq!((&report["whole"], report["pieces"].as_u64()), (&false.into(), report["right"].as_u64().map(|n| n + 1)));
+    assert_eq!(report["files"].as_array().unwrap().iter().filter(|file| file["state"] == "partial").count(), 1);
+    assert_eq!(std::fs::read(&spoilt).unwrap(), bytes);
+}
+
+/// All files below a folder.
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}

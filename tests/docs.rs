@@ -88,7 +88,8 @@ fn drawn_tree() -> Vec<Line> {
 /// The tree of a running session, each kind of child once.
 fn running_tree(node: &Node, depth: usize, lines: &mut Vec<Line>) {
     let strategy = node.strategy.map_or(String::new(), |strategy| strategy.to_string());
-    let budget = node.budget.map_or(String::new(), |(_, most, period)| format!(" {most} in {} s", period.as_secs()));
+    let budget = node.budget.as_ref();
+    let budget = budget.map_or(String::new(), |budget| format!(" {} in {} s", budget.allowed, budget.period.as_secs()));
     let line = (depth, general_name(node), strategy + &budget, node.kind == Kind::Blocking);
     if !lines.contains(&line) {
         lines.push(line);

@@ -201,3 +201,29 @@ fn one_file_comes_from_our_own_seeds() {
 fn many_files_come_from_our_own_seeds() {
     download_from_our_own_seed(&Content::many("own", 1_200, 16 << 20, 22), 1 << 16);
 }
+
+#[test]
+fn the_info_hash_of_what_we_create_is_the_one_that_mktorrent_makes() {
+    if !foreign::all_installed("the_info_hash_of_what_we_create_is_the_one_that_mktorrent_makes", &[Foreign::Mktorrent])
+    {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["z", "a/x", "a.b/y", "b.d/q", "A", "a-b", ".dot", ".hidden/f", "é", "a/é z", "ab"];
+    let files: Vec<(&str, u64)> = names.iter().zip(1..).map(|(name, n)| (*name, 7_919 * n)).collect();
+    for content in [Content::tree("odd", &files, 3), Content::single("one.bin", 5_000_001, 4)] {
+        content.write_below(folder.path());
+        let source = folder.path().join(String::from_utf8(content.name.clone()).unwrap());
+        let (theirs, ours) = (folder.path().join("theirs.torrent"), folder.path().join("ours.torrent"));
+        for made in [&theirs, &ours] {
+            let _ = std::fs::remove_file(made);
+        }
+        foreign::mktorrent(&source, &theirs, 15, "http://t.example/announce");
+        let (path, out) = (source.to_str().unwrap(), ours.to_str().unwrap());
+        let args = ["create", path, "-o", out, "-l", "32KiB", "-a", "http://t.example/announce"];
+        let made = std::process::Command::new(env!("CARGO_BIN_EXE_bt-erl")).args(args).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let hash = |file: &Path| bt_erl::Metainfo::parse(&std::fs::read(file).unwrap()).unwrap().info_hash;
+        assert_eq!(hash(&ours), hash(&theirs), "{:?}", content.name);
+    }
+}

@@ -190,3 +190,31 @@ fn a_crash_of_the_root_itself_ends_the_session_and_whoever_waits_hears_it() {
     assert_eq!(waiting.join().expect("it returns"), Outcome::Stopped);
     assert!(supervisors::snapshot(root).is_none(), "the root is still there");
 }
+
+#[test]
+fn a_peer_that_crashed_and_calls_again_replaces_the_call_that_it_lost() {
+    use std::io::{Read, Write};
+    let rig = Rig::start(4, 64 * 1024, 1, 2 * MIB);
+    let port = rig.session.local_port().expect("it listens");
+    let torrent = Metainfo::parse(&support::torrent::Torrent::of(&rig.content, 64 * 1024, None).bytes).unwrap();
+    let hello =
+        [b"\x13BitTorrent protocol".as_slice(), &[0; 8], &torrent.info_hash.0, b"-TS0001-abcdefghijkl"].concat();
+    let call = || {
+        let mut socket = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        socket.write_all(&hello).expect("said hello");
+        let mut answer = [0; 68 + 5];
+        socket.read_exact(&mut answer).expect("its handshake and the first bytes after it");
+        socket
+    };
+    let mut first = call();
+    // The crash: nothing is said on the first connection, it just stays open.
+    let mut second = call();
+    let gone = std::io::copy(&mut first, &mut std::io::sink());
+    assert!(gone.is_ok() || gone.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
+    second.write_all(&[0, 0, 0, 1, 2]).expect("interested");
+    // A connection that is up is told of finished pieces.
+    let mut have = [0; 9];
+    second.read_exact(&mut have).expect("news");
+    rig.completes();
+}

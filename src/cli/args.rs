@@ -18,7 +18,7 @@ const ABOUT: &str = "A BitTorrent client whose inside is an Erlang/OTP supervisi
 const LONG_ABOUT: &str = "\
 A BitTorrent client whose inside is an Erlang/OTP supervision tree.
 
-Every connection, torrent, tracker and disk worker is a process of its own. What crashes is restarted by its
+Every connection, torrent, tracker and disk worker is a process of its own. What crashes is restarted by its \
 supervisor, and the download goes on.";
 
 const AFTER_HELP: &str = "\
@@ -26,19 +26,25 @@ Examples:
   bt-erl demo                             see it work on this machine
   bt-erl info file.torrent                what is in a torrent file
   bt-erl run file.torrent -d ~/Downloads  download it
+  bt-erl create album -a http://t.example/announce  make one
 
 Exit codes:
-  0 complete   1 failed   2 usage   65 bad torrent file   69 nothing to download from
-  130 interrupted (Ctrl-C)   143 terminated";
+    0  complete
+    1  failed
+    2  usage
+   65  bad torrent file
+   69  nothing to download from
+  130  interrupted (Ctrl-C)
+  143  terminated";
 
 const RUN_LONG: &str = "\
 Download a torrent into a folder.
 
-What is already in the folder is checked first, so the same command run again goes on where the last one
-ended, and ends at once when everything is there. A finished piece is one that passed its SHA-1 check and is
+What is already in the folder is checked first, so the same command run again goes on where the last one \
+ended, and ends at once when everything is there. A finished piece is one that passed its SHA-1 check and is \
 on disk; only such pieces are reported, served or counted.
 
-Progress goes to stderr: a bar on a terminal, otherwise a line every few seconds. Ctrl-C ends in at most five
+Progress goes to stderr: a bar on a terminal, otherwise a line every few seconds. Ctrl-C ends in at most five \
 seconds and loses no finished piece; a second Ctrl-C ends at once.";
 
 const RUN_EXAMPLES: &str = "\
@@ -54,11 +60,24 @@ Examples:
   for a program: one JSON object per event (docs/cli.md)
     bt-erl run file.torrent --json | jq -c 'select(.event == \"restart\")'";
 
+const CREATE_LONG: &str = "\
+Make a torrent file from a file or a folder.
+
+Every core hashes. Files come in the order of their paths, hidden ones and what links point to included. The info \
+hash is the one that mktorrent makes of the same content, name and piece length.";
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  with one tracker
+    bt-erl create album -a http://tracker.example/announce
+  for a private tracker, into a certain file
+    bt-erl create film.mkv -o film.torrent -a https://t.example/k3y --private";
+
 const DEMO_LONG: &str = "\
 See a whole swarm in one process: a tracker, a seed and a leech, all on loopback, in one supervision tree.
 
-The demo makes random content in a fresh temporary folder, downloads it from itself, crashes a peer process
-half way on purpose, shows what the supervisor did about it, compares the content byte for byte, and removes
+The demo makes random content in a fresh temporary folder, downloads it from itself, crashes a peer process \
+half way on purpose, shows what the supervisor did about it, compares the content byte for byte, and removes \
 what it made. It needs no network beyond loopback, no root and no home folder.";
 
 /// The whole command line.
@@ -88,6 +107,11 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show what is in a torrent file
     Info(InfoArgs),
+    /// See what of a torrent's content is on disk and right
+    Check(CheckArgs),
+    /// Make a torrent file from a file or a folder
+    #[command(long_about = CREATE_LONG, after_help = CREATE_EXAMPLES)]
+    Create(CreateArgs),
     /// See it work: a swarm, a crash and a recovery on this machine
     #[command(long_about = DEMO_LONG)]
     Demo(DemoArgs),
@@ -149,6 +173,76 @@ pub(crate) struct InfoArgs {
     pub(crate) json: bool,
 }
 
+/// `bt-erl check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The torrent file
+    #[arg(value_name = "FILE.torrent")]
+    pub(crate) file: PathBuf,
+
+    /// Folder that the content is in
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+
+    /// One JSON object on stdout, instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `bt-erl create`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// The file or folder to share
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+
+    /// The torrent file to write; must not exist [default: NAME.torrent in the current folder]
+    #[arg(short, long, value_name = "FILE.torrent")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Replace the torrent file when it exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+
+    /// A tracker; more of them are asked when the first does not answer. Trackers of one tier are joined by commas
+    #[arg(short, long, value_name = "URL", value_parser = tier)]
+    pub(crate) announce: Vec<Tier>,
+
+    /// Where the content can be had over HTTP (BEP 19); may be given more than once
+    #[arg(short, long, value_name = "URL", value_parser = web_seed)]
+    pub(crate) web_seed: Vec<String>,
+
+    /// Peers may come from the trackers only (BEP 27)
+    #[arg(long, requires = "announce")]
+    pub(crate) private: bool,
+
+    /// Bytes of a piece, as in 256KiB; "auto" makes some 750 to 1,500 pieces
+    #[arg(short = 'l', long, value_name = "SIZE", default_value = "auto", value_parser = piece_length)]
+    pub(crate) piece_length: PieceLength,
+
+    /// Name of the file or folder for those who download it [default: that of PATH]
+    #[arg(short, long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) name: Option<String>,
+
+    /// A comment for people
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+
+    /// Leave out when it was made, so that the same content gives the same torrent file
+    #[arg(long)]
+    pub(crate) no_date: bool,
+
+    /// The same JSON object on stdout as "info --json", instead of a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `--announce`: URLs that are asked in no particular order.
+pub(crate) type Tier = Vec<String>;
+
+/// `--piece-length`: bytes; `None` is "auto".
+pub(crate) type PieceLength = Option<u32>;
+
 /// `bt-erl demo`.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
@@ -168,7 +262,7 @@ pub(crate) struct LogArgs {
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// Write a log with the time of every line into this file, whatever -v and -q say
+    /// Write a log with the time of every line into this file, whatever is shown on the terminal
     #[arg(long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
 }
@@ -236,6 +330,38 @@ impl FromStr for PeerAddress {
     }
 }
 
+fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
+    let fits =
+        |scheme: &&str| text.strip_prefix(*scheme).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    let plain = text.chars().all(|c| c.is_ascii_graphic());
+    match schemes.iter().any(fits) && plain {
+        true => Ok(text.to_owned()),
+        false => Err(format!("not a URL that begins with {}", schemes.join(" or "))),
+    }
+}
+
+fn tier(text: &str) -> Result<Tier, String> {
+    text.split(',').map(|part| url(part, &["http://", "https://", "udp://"])).collect()
+}
+
+fn web_seed(text: &str) -> Result<String, String> {
+    url(text, &["http://", "https://"])
+}
+
+/// From one block to what fits into the memory of those who download it.
+fn piece_length(text: &str) -> Result<PieceLength, String> {
+    const LEAST: ByteSize = ByteSize(16 << 10);
+    const MOST: ByteSize = ByteSize(64 << 20);
+    if text == "auto" {
+        return Ok(None);
+    }
+    let size: ByteSize = text.parse().map_err(|error| format!("{error}"))?;
+    match u32::try_from(size.0) {
+        Ok(bytes) if size >= LEAST && size <= MOST && bytes.is_power_of_two() => Ok(Some(bytes)),
+        _ => Err(format!("it has to be a power of two from {LEAST} to {MOST}")),
+    }
+}
+
 /// `--size` of the demo: less than 8 MiB is over before anybody could crash half way, more than 16 GiB is no demo.
 fn demo_size(text: &str) -> Result<ByteSize, String> {
     const LEAST: ByteSize = ByteSize(8 << 20);
@@ -270,6 +396,16 @@ mod tests {
     }
 
     #[test]
+    fn the_help_fits_a_terminal_of_80_columns() {
+        let mut all = CommandLine::command().term_width(80);
+        all.build();
+        let helps = all.get_subcommands().cloned().chain([all.clone()]).map(|mut command| command.render_long_help());
+        for line in helps.map(|help| help.to_string()).collect::<String>().lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
     fn run_has_the_defaults_of_its_help() {
         let args = run("bt-erl run x.torrent");
         assert_eq!(args.dir, PathBuf::from("."));
@@ -299,6 +435,9 @@ mod tests {
             "bt-erl run x -a nowhere",
             "bt-erl run x -p 65536",
             "bt-erl run x --exit-when-stalled 0",
+            "bt-erl create x -a nowhere",
+            "bt-erl create x --private",
+            "bt-erl create x -l 100kB",
             "bt-erl demo --size lots",
             "bt-erl fly",
         ] {

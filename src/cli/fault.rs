@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bt_erl::rt::files::DiskError;
-use bt_erl::{MetainfoError, SessionError};
+use bt_erl::{CreateError, MetainfoError, SessionError};
 
 use super::duration;
 use super::exit::Ending;
@@ -22,10 +22,20 @@ pub(crate) enum Fault {
     Logging(LoggingError),
     /// The operating system does not let us hear Ctrl-C, so nothing is begun that Ctrl-C could not end.
     Signals { reason: String },
+    /// What was asked for cannot be shown.
+    Stdout { reason: String },
     /// The torrent file's name is wrong.
     NoSuchFile { path: PathBuf },
+    /// A folder in place of the torrent file.
+    NotATorrentFile { path: PathBuf },
+    /// Missing rights on the torrent file.
+    UnreadableTorrent { path: PathBuf },
     /// A file or folder of ours cannot be read or made.
     Disk(DiskError),
+    /// The torrent file to be made is there already.
+    Exists { path: PathBuf },
+    /// No torrent can be made of this.
+    Create(CreateError),
     /// The torrent file is larger than any torrent.
     TorrentTooLarge { path: PathBuf, at_most_bytes: usize },
     /// What is in the torrent file is no torrent that can be downloaded.
@@ -51,8 +61,13 @@ impl Fault {
             Fault::Stalled { .. } => Ending::NothingToDownloadFrom,
             Fault::Logging(_)
             | Fault::Signals { .. }
+            | Fault::Stdout { .. }
             | Fault::NoSuchFile { .. }
+            | Fault::NotATorrentFile { .. }
+            | Fault::UnreadableTorrent { .. }
             | Fault::Disk(_)
+            | Fault::Exists { .. }
+            | Fault::Create(_)
             | Fault::NoPeerFound { .. }
             | Fault::Session(_)
             | Fault::Download { .. }
@@ -72,10 +87,21 @@ impl fmt::Display for Fault {
         match self {
             Fault::Logging(error) => error.fmt(f),
             Fault::Signals { reason } => write!(f, "cannot listen for Ctrl-C and SIGTERM: {reason}; try again"),
+            Fault::Stdout { reason } => write!(f, "cannot write to stdout: {reason}"),
             Fault::NoSuchFile { path } => {
                 write!(f, "there is no file {}; check the name and the folder", path.display())
             }
+            Fault::NotATorrentFile { path } => {
+                write!(f, "{} is a folder; name the torrent file itself", path.display())
+            }
+            Fault::UnreadableTorrent { path } => {
+                write!(f, "cannot read {}: permission denied; change its rights, or name a copy", path.display())
+            }
             Fault::Disk(error) => error.fmt(f),
+            Fault::Exists { path } => {
+                write!(f, "{} exists already; name another file with -o, or replace it with --force", path.display())
+            }
+            Fault::Create(error) => error.fmt(f),
             Fault::TorrentTooLarge { path, at_most_bytes } => write!(
                 f,
                 "{} is not a torrent file: it has more than {} MiB; is it the content that a torrent names?",
@@ -123,6 +149,12 @@ impl From<LoggingError> for Fault {
 impl From<DiskError> for Fault {
     fn from(error: DiskError) -> Self {
         Fault::Disk(error)
+    }
+}
+
+impl From<CreateError> for Fault {
+    fn from(error: CreateError) -> Self {
+        Fault::Create(error)
     }
 }
 

@@ -52,23 +52,29 @@ pub(crate) fn run(args: &InfoArgs) -> Ending {
             return fault.ending();
         }
     };
-    let text = if args.json {
-        serde_json::to_string(&info(&metainfo)).map(|json| json + "\n")
-    } else {
-        Ok(table(&metainfo, Paint::of_stdout()))
-    };
-    let written = text.map_err(io::Error::from).and_then(|text| {
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush())
-    });
-    match written {
+    let printed = if args.json { print_json(&metainfo) } else { print(&table(&metainfo, Paint::of_stdout())) };
+    match printed {
         Ok(()) => Ending::Complete,
-        // `| head` has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ending::Complete,
         Err(error) => {
             screen.error(format!("cannot write to stdout: {error}"));
             Ending::Failed
         }
+    }
+}
+
+/// What `--json` prints.
+pub(crate) fn print_json(metainfo: &Metainfo) -> io::Result<()> {
+    let json = serde_json::to_string(&info(metainfo))?;
+    print(&(json + "\n"))
+}
+
+/// To stdout.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // `| head` has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 

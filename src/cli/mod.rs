@@ -5,6 +5,8 @@
 //! speaks BitTorrent.
 
 mod args;
+mod check;
+mod create;
 mod demo;
 mod duration;
 mod exit;
@@ -29,6 +31,8 @@ pub(crate) fn main() -> Ending {
         Ok(line) => match line.command {
             Command::Run(args) => run::run(&args),
             Command::Info(args) => info::run(&args),
+            Command::Check(args) => check::run(&args),
+            Command::Create(args) => create::run(&args),
             Command::Demo(args) => demo::run(&args),
         },
         Err(error) => {

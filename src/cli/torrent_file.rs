@@ -18,6 +18,8 @@ pub(crate) fn load(path: &Path) -> Result<Metainfo, Fault> {
             Fault::TorrentTooLarge { path, at_most_bytes: Metainfo::MAX_BYTES }
         }
         DiskError { fault: DiskFault::Missing, path, .. } => Fault::NoSuchFile { path },
+        DiskError { fault: DiskFault::NotAFile, path, .. } => Fault::NotATorrentFile { path },
+        DiskError { fault: DiskFault::Denied, path, .. } => Fault::UnreadableTorrent { path },
         error => Fault::Disk(error),
     })?;
     Metainfo::parse(&bytes).map_err(|reason| Fault::BadTorrent { path: path.to_owned(), reason })

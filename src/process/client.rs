@@ -5,6 +5,7 @@
 //! It touches no socket, no file and no block; what to grant is `protocol::Picker`'s decision, whom to call `protocol::Book`'s.
 
 mod calls;
+mod connections;
 mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -280,108 +281,6 @@ impl Client {
             announcer.cast(tracker::Msg::Completed);
         }
         self.torrent.tell(Event::Complete);
-    }
-
-    // -- peers ----------------------------------------------------------------------------------------------------
-
-    fn joined(&mut self, joined: Joined) {
-        let Joined { key, pid, addr, address, peer_id, outgoing } = joined;
-        let same = |c: &Connection| c.address == address || (c.peer_id == peer_id && c.address.ip() == address.ip());
-        if let Some(other) = self.peers.values().find(|c| same(c)) {
-            // Both sides may have called at the same time: both keep the call of the larger peer id.
-            let ours_wins = self.torrent.session.peer_id.0 > peer_id.0;
-            let loser = if other.outgoing != outgoing && outgoing == ours_wins { &other.addr } else { &addr };
-            let _ = loser.cast(peer::Msg::Close { reason: "connected already" });
-            if loser.same(&addr) {
-                return;
-            }
-        }
-        let incoming = self.peers.values().filter(|c| !c.outgoing).count();
-        let max = self.torrent.options.max_peers;
-        // A quarter of the room stays for peers of our own choice.
-        if self.peers.len() >= max || (!outgoing && incoming >= max - max / 4) {
-            let _ = addr.cast(peer::Msg::Close { reason: "enough peers are connected" });
-            return;
-        }
-        supervisors::monitor(pid, &self.torrent.client.addr, move |down| Msg::Down { key, down });
-        let _ = addr.cast(peer::Msg::Welcome { have: self.have.clone() });
-        self.picker.joined(key, Bitfield::new(self.layout.pieces()));
-        self.peers.insert(
-            key,
-            Connection {
-                addr,
-                address,
-                peer_id,
-                outgoing,
-                pieces: 0,
-                interested: false,
-                wants: 0,
-                useful: 0,
-                leaving: None,
-            },
-        );
-        self.torrent.counts.peers.store(self.peers.len() as u32, Ordering::Relaxed);
-        let change = PeerChange::Connected { peer_id: peer_id.to_string(), outgoing };
-        self.torrent.tell(Event::Peer { address, change });
-    }
-
-    fn left(&mut self, key: PeerKey, down: &Down) {
-        self.picker.left(key);
-        self.settle_leases();
-        self.waiting.remove(&key);
-        if let Some(connection) = self.peers.remove(&key) {
-            self.torrent.counts.peers.store(self.peers.len() as u32, Ordering::Relaxed);
-            let reason = connection.leaving.unwrap_or_else(|| down.reason.to_string());
-            let change = PeerChange::Disconnected { reason };
-            self.torrent.tell(Event::Peer { address: connection.address, change });
-        }
-        self.freed = true;
-        self.call();
-    }
-
-    fn ban(&mut self, address: SocketAddr, reason: String) {
-        log::warn!("peer {address} is banned: it {reason}");
-        lock(&self.torrent.book).ban(address);
-        self.torrent.tell(Event::Peer { address, change: PeerChange::Banned { reason } });
-        for connection in self.peers.values().filter(|c| c.address == address) {
-            let _ = connection.addr.cast(peer::Msg::Close { reason: "banned" });
-        }
-    }
-
-    fn bitfield(&mut self, key: PeerKey, pieces: Bitfield) {
-        if let Some(connection) = self.peers.get_mut(&key) {
-            connection.pieces = pieces.count();
-            self.picker.joined(key, pieces);
-            self.interest(key);
-        }
-    }
-
-    fn has(&mut self, key: PeerKey, pieces: &[PieceIndex]) {
-        let Some(connection) = self.peers.get_mut(&key) else { return };
-        connection.pieces += pieces.len() as u32;
-        pieces.iter().for_each(|piece| self.picker.has(key, *piece));
-        self.interest(key);
-        if self.waiting.contains(&key) {
-            self.grant(key);
-        }
-    }
-
-    /// Tells a peer when it becomes interesting or ceases to be.
-    fn interest(&mut self, key: PeerKey) {
-        let interesting = self.picker.interesting(key);
-        if let Some(connection) = self.peers.get_mut(&key)
-            && connection.interested != interesting
-        {
-            connection.interested = interesting;
-            let _ = connection.addr.cast(peer::Msg::Interest { interested: interesting });
-        }
-    }
-
-    fn update_interest(&mut self) {
-        let interested: Vec<PeerKey> = self.peers.iter().filter(|(_, c)| c.interested).map(|(key, _)| *key).collect();
-        for key in interested {
-            self.interest(key);
-        }
     }
 }
 

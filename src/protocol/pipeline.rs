@@ -155,16 +155,6 @@ impl<B> Pipeline<B> {
         self.outstanding
     }
 
-    /// Requests that may be out at this peer's present rate.
-    pub fn depth(&self) -> u32 {
-        self.depth
-    }
-
-    /// Bytes per second that came over the last measured window.
-    pub fn rate(&self) -> f64 {
-        self.rate
-    }
-
     /// The next requests to send, oldest run first, as long as the depth allows. `range` tells a block's bytes.
     pub fn requests(
         &mut self,
@@ -294,11 +284,6 @@ impl<B> Pipeline<B> {
             }
         }
         self.flights = kept;
-    }
-
-    /// True when `piece` has a run here.
-    pub fn holds(&self, piece: PieceIndex) -> bool {
-        self.flights.iter().any(|f| f.run.piece == piece)
     }
 
     /// Runs whose requests have been out too long while nothing came: four times what this peer's own rate explains, at least

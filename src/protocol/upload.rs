@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::{BlockRange, PieceIndex};
+use super::BlockRange;
 
 /// Requests kept per peer (what clients call `reqq`).
 pub const MAX_REQUESTS: usize = 512;
@@ -91,15 +91,11 @@ impl Upload {
     pub fn read_ended(&mut self) {
         self.reads = self.reads.saturating_sub(1);
     }
-
-    /// Pieces asked for and not read yet; for tests and views.
-    pub fn pending(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        self.queue.iter().map(|r| r.piece)
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::PieceIndex;
     use super::*;
 
     fn block(piece: u32, n: u32) -> BlockRange {

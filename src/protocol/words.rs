@@ -50,6 +50,17 @@ impl Run {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InfoHash(pub [u8; 20]);
 
+impl InfoHash {
+    /// The first 8 hex digits, or as many more as it takes to differ from `others`.
+    pub fn short_among<'a>(&self, others: impl IntoIterator<Item = &'a InfoHash>) -> String {
+        let whole = self.to_string();
+        let shared =
+            |other: &InfoHash| whole.bytes().zip(other.to_string().bytes()).take_while(|(a, b)| a == b).count();
+        let most = others.into_iter().map(shared).max().unwrap_or(0);
+        whole.chars().take((most + 1).max(8)).collect()
+    }
+}
+
 impl fmt::Display for InfoHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -89,6 +100,20 @@ mod tests {
         bytes[0] = 0x0f;
         bytes[19] = 0xa0;
         assert_eq!(InfoHash(bytes).to_string(), "0f000000000000000000000000000000000000a0");
+    }
+
+    #[test]
+    fn a_short_info_hash_tells_it_from_all_others() {
+        let hash = |first: [u8; 5]| {
+            let mut bytes = [0xee; 20];
+            bytes[..5].copy_from_slice(&first);
+            InfoHash(bytes)
+        };
+        let one = hash([1, 2, 3, 4, 5]);
+        assert_eq!(one.short_among([]), "01020304");
+        assert_eq!(one.short_among(&[hash([1, 2, 3, 9, 9])]), "01020304");
+        assert_eq!(one.short_among(&[hash([1, 2, 3, 4, 6]), hash([9, 9, 9, 9, 9])]), "0102030405");
+        assert_eq!(one.short_among(&[one]).len(), 40);
     }
 
     #[test]

@@ -113,11 +113,6 @@ impl Budget {
         Self(Arc::new(Purse { limit, reserved: AtomicU64::new(0) }))
     }
 
-    /// The bytes that it was made with.
-    pub fn limit(&self) -> u64 {
-        self.0.limit
-    }
-
     /// Reserves `bytes` when they fit. The first reservation always fits, or a piece larger than the budget could never be had.
     pub fn try_reserve(&self, bytes: u64) -> Option<Lease> {
         let fits = |reserved: u64| (reserved == 0 || reserved + bytes <= self.0.limit).then_some(reserved + bytes);

@@ -1,11 +1,11 @@
-//! Files that a person named on the command line, to read whole.
+//! Files and folders that a person named on the command line, to read.
 //!
 //! Unlike [`Folder`](super::files::Folder) this follows symbolic links and takes pipes: the path is the person's own, not a torrent's.
 //! Never makes or changes anything.
 
 use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use super::files::{DiskError, DiskFault};
 
@@ -28,6 +28,63 @@ pub fn read_whole(path: &Path, at_most: usize) -> Result<Vec<u8>, DiskError> {
     if bytes.len() > at_most { Err(fail(DiskFault::TooLarge)) } else { Ok(bytes) }
 }
 
+/// A file found by [`walk`]: components below the folder (none when a file was named), and length in bytes.
+pub type Found = (Vec<String>, u64);
+
+/// The file at `path`, or all files below the folder at `path`, in the order of their paths' bytes. Blocks.
+pub fn walk(path: &Path) -> Result<Vec<Found>, DiskError> {
+    /// A link that leads up would otherwise be followed for ever.
+    const DEEPEST: usize = 100;
+    let fail = |path: &Path, fault| DiskError { doing: "read", path: path.to_owned(), fault };
+    let mut found = Vec::new();
+    let mut rest: Vec<(PathBuf, Vec<String>)> = vec![(path.to_owned(), Vec::new())];
+    while let Some((path, components)) = rest.pop() {
+        let facts = std::fs::metadata(&path).map_err(|error| fail(&path, error.into()))?;
+        if facts.is_file() {
+            found.push((components, facts.len()));
+        } else if !facts.is_dir() {
+            return Err(fail(&path, DiskFault::NotAFile));
+        } else if components.len() >= DEEPEST {
+            return Err(fail(&path, DiskFault::NameTooLong));
+        } else {
+            for entry in std::fs::read_dir(&path).map_err(|error| fail(&path, error.into()))? {
+                let entry = entry.map_err(|error| fail(&path, error.into()))?;
+                let name = entry.file_name().into_string().map_err(|_| fail(&entry.path(), DiskFault::BadName))?;
+                let below = components.iter().cloned().chain([name]).collect();
+                rest.push((entry.path(), below));
+            }
+        }
+    }
+    found.sort_by_cached_key(|(components, _)| components.join("/"));
+    Ok(found)
+}
+
+/// Reads a file found by [`walk`] by position. Keeps the one it read last open.
+#[derive(Debug)]
+pub struct Reader {
+    root: PathBuf,
+    open: Option<(Vec<String>, File)>,
+}
+
+impl Reader {
+    /// For files below `root`, as given to [`walk`].
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), open: None }
+    }
+
+    /// Fills `buffer` from `offset` on. [`DiskFault::Short`]: the file ends before. Blocks.
+    pub fn read_at(&mut self, components: &[String], offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
+        let path = components.iter().fold(self.root.clone(), |path, name| path.join(name));
+        let fail = |error: io::Error| DiskError { doing: "read", path: path.clone(), fault: error.into() };
+        let file = match &mut self.open {
+            Some((open, file)) if open == components => file,
+            other => &mut other.insert((components.to_vec(), File::open(&path).map_err(fail)?)).1,
+        };
+        file.seek(SeekFrom::Start(offset)).map_err(fail)?;
+        file.read_exact(buffer).map_err(fail)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,5 +98,24 @@ mod tests {
         assert_eq!(read_whole(&path, 9).unwrap_err().fault, DiskFault::TooLarge);
         assert_eq!(read_whole(folder.path(), 9).unwrap_err().fault, DiskFault::NotAFile);
         assert_eq!(read_whole(&folder.path().join("y"), 9).unwrap_err().fault, DiskFault::Missing);
+    }
+
+    #[test]
+    fn a_folder_is_walked_in_the_order_of_its_paths_and_read_by_position() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a/x", "a.b/y", "a-b", "z"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, name).unwrap();
+        }
+        let found = walk(folder.path()).unwrap();
+        assert_eq!(found.iter().map(|(path, _)| path.join("/")).collect::<Vec<_>>(), ["a-b", "a.b/y", "a/x", "z"]);
+        let (mut reader, mut bytes) = (Reader::new(folder.path()), [0; 2]);
+        reader.read_at(&found[1].0, 2, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"b/");
+        assert_eq!(reader.read_at(&found[3].0, 0, &mut bytes).unwrap_err().fault, DiskFault::Short);
+        assert_eq!(walk(&folder.path().join("z")).unwrap(), [(Vec::new(), 1)]);
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("up")).unwrap();
+        assert_eq!(walk(folder.path()).unwrap_err().fault, DiskFault::NameTooLong);
     }
 }

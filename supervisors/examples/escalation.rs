@@ -64,7 +64,7 @@ fn main() {
                         println!("\n{}\n", system.snapshot());
                     }
                 }
-                EventKind::Restarting { .. } => {}
+                _ => {}
             }
             // When all is well at last, a bug: at once, and again in the next incarnation.
             let well = system.snapshot().find("**/peer*").iter().any(|peer| peer.restarts == 3);

@@ -53,5 +53,6 @@ fn describe(kind: &EventKind) -> String {
         EventKind::Restarting { after } if after.is_zero() => "will be started again".to_string(),
         EventKind::Restarting { after } => format!("will be started again after {after:?}"),
         EventKind::GaveUp { cause } => format!("gives up: {cause}"),
+        other => format!("{other:?}"),
     }
 }

@@ -4,20 +4,20 @@
 //! before the supervisor's own exit is reported.
 
 use crate::{
-    machine::{KILL_GRACE, Key, Machine, State},
+    machine::{KILL_GRACE, Key, Machine, Report, Rule, State},
     panics,
     pid::Pid,
     reason::ExitReason,
     reports, rt,
     snapshot::Status,
-    spec::{ChildSpec, Flags, Shutdown},
-    supervisor_ref::ChildInfo,
+    spec::{ChildSpec, Kind, Shutdown},
+    supervisor_ref::{ChildCount, ChildError, ChildInfo, ChildKey, SpecInfo, SupervisorRef},
     table::{Entry, lock},
 };
 use futures::future::join_all;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct Member {
 pub(crate) struct Inside {
     /// `None`: init has not returned.
     pub(crate) machine: Option<Machine>,
+    /// Children that init gave; those with higher keys were added.
+    pub(crate) given: Key,
     pub(crate) specs: BTreeMap<Key, ChildSpec>,
     pub(crate) members: HashMap<Pid, Member>,
 }
@@ -40,14 +42,13 @@ pub(crate) struct Inside {
 #[derive(Default)]
 pub(crate) struct Crew {
     inside: Mutex<Inside>,
+    /// Where the supervisor is asked things.
+    at: OnceLock<SupervisorRef>,
 }
 
 /// One child as its supervisor sees it.
 pub(crate) struct View {
     pub(crate) info: ChildInfo,
-    pub(crate) cause: Option<String>,
-    /// Of the process, while there is one.
-    pub(crate) entry: Option<Arc<Entry>>,
 }
 
 impl Crew {
@@ -55,11 +56,64 @@ impl Crew {
         lock(&self.inside)
     }
 
-    /// Flags and restarts that count now.
-    pub(crate) fn budget(&self, now: Instant) -> Option<(Flags, usize)> {
+    /// Of the child `id`, also when the machine has just forgotten it.
+    pub(crate) fn rule(&self, id: &str) -> Option<Rule> {
         let inside = self.inside();
-        let machine = inside.machine.as_ref()?;
-        Some((machine.flags(), machine.used(now)))
+        let known = inside.machine.as_ref().and_then(|machine| machine.rule(id));
+        let kept = || inside.specs.values().map(|spec| &spec.rule).find(|rule| *rule.id == *id);
+        known.or_else(kept).cloned()
+    }
+
+    /// Of the child that the report is about.
+    pub(crate) fn rule_of(&self, report: &Report) -> Option<Rule> {
+        match report {
+            Report::Restarting { key, .. } => self.inside().specs.get(key).map(|spec| spec.rule.clone()),
+            Report::ChildTerminated { id, .. }
+            | Report::StartError { id, .. }
+            | Report::ShutdownError { id, .. }
+            | Report::ShutdownTimeout { id, .. }
+            | Report::Abandoned { id, .. }
+            | Report::GaveUp { id, .. } => self.rule(id),
+        }
+    }
+
+    /// How often the child was started before its present or last process.
+    pub(crate) fn incarnation(&self, key: Key) -> u64 {
+        let inside = self.inside();
+        inside.machine.as_ref().and_then(|machine| machine.child(key)).map_or(0, |child| child.restarts)
+    }
+
+    pub(crate) fn set_at(&self, at: &SupervisorRef) {
+        // Once: a crew is of one incarnation.
+        self.at.set(at.clone()).ok();
+    }
+
+    pub(crate) fn at(&self) -> Option<SupervisorRef> {
+        self.at.get().cloned()
+    }
+
+    pub(crate) fn count(&self) -> ChildCount {
+        let inside = self.inside();
+        let Some(machine) = &inside.machine else {
+            return ChildCount::default();
+        };
+        let mut count = ChildCount::default();
+        for (_, child) in machine.children() {
+            count.specs += 1;
+            count.active += usize::from(child.pid().is_some());
+            count.supervisors += usize::from(child.rule.kind == Kind::Supervisor);
+        }
+        count.workers = count.specs - count.supervisors;
+        if machine.is_simple() {
+            count.specs = 1;
+        }
+        count
+    }
+
+    pub(crate) fn spec(&self, child: &ChildKey) -> Result<SpecInfo, ChildError> {
+        let inside = self.inside();
+        let key = inside.machine.as_ref().and_then(|machine| machine.key(child)).ok_or(ChildError::NotFound)?;
+        inside.specs.get(&key).map(SpecInfo::from).ok_or(ChildError::NotFound)
     }
 
     /// In start order.
@@ -81,26 +135,23 @@ impl Crew {
                 last_exit: child.last_exit.clone(),
             };
             let member = pid.and_then(|pid| inside.members.get(&pid));
-            let entry = member.map(|member| member.entry.clone());
-            if entry.as_ref().is_some_and(|entry| entry.is_told_to_end()) {
+            if member.is_some_and(|member| member.entry.is_told_to_end()) {
                 info.status = Status::Stopping;
             }
-            let cause = child.cause.clone();
-            View { info, cause, entry }
+            View { info }
         };
         machine.children().map(view).collect()
     }
 
-    /// Ends every child that is left: youngest first, each within its own limit; a dynamic supervisor's all at once.
+    /// Ends every child that is left: youngest first, each within its own limit; those of a simple supervisor all at once.
     pub(crate) async fn end_all(&self, supervisor: &Entry) {
-        let (mut left, dynamic) = {
+        let (mut left, simple) = {
             let inside = self.inside();
             let left: Vec<Member> = inside.members.values().cloned().collect();
-            let flags = inside.machine.as_ref().map(Machine::flags);
-            (left, flags.is_some_and(|flags| flags.dynamic))
+            (left, inside.machine.as_ref().is_some_and(Machine::is_simple))
         };
         left.sort_by_key(|member| std::cmp::Reverse(member.key));
-        if dynamic {
+        if simple {
             join_all(left.iter().map(|member| end(member, supervisor))).await;
         } else {
             for member in &left {
@@ -134,7 +185,7 @@ async fn end(member: &Member, supervisor: &Entry) {
             if ended_within(entry, limit).await {
                 return;
             }
-            reports::shutdown_timeout(&supervisor.path, &entry.name, entry.pid, limit);
+            reports::shutdown_timeout(supervisor, entry, limit);
             entry.kill();
         }
         Shutdown::Infinity => entry.exit(ExitReason::Shutdown),
@@ -142,7 +193,7 @@ async fn end(member: &Member, supervisor: &Entry) {
     if member.shutdown == Shutdown::Infinity || entry.crew.is_some() {
         entry.ended().await;
     } else if !ended_within(entry, KILL_GRACE).await {
-        reports::abandoned(&supervisor.path, &entry.name, entry.pid);
+        reports::abandoned(supervisor, entry);
     }
 }
 

@@ -14,7 +14,7 @@ struct Row {
 impl Row {
     fn new(node: &Node, branch: &str) -> Self {
         let pid = node.pid.map_or("-".to_string(), |pid| pid.to_string());
-        let mailbox = node.mailbox.map_or(String::new(), |(len, _)| len.to_string());
+        let mailbox = node.mailbox.map_or(String::new(), |waiting| waiting.len.to_string());
         Self {
             name: format!("{branch}{}", node.name),
             pid,
@@ -25,10 +25,11 @@ impl Row {
     }
 }
 
-fn status(node: &Node) -> String {
+pub(crate) fn status(node: &Node) -> String {
     let mut text = match &node.status {
         Status::Starting => "starting".to_string(),
         Status::Running => "running".to_string(),
+        Status::Suspended => "suspended".to_string(),
         Status::Stopping => "stopping".to_string(),
         Status::Stopped => "stopped".to_string(),
         Status::BackingOff { millis } if node.gave_up.is_some() => {
@@ -36,8 +37,8 @@ fn status(node: &Node) -> String {
         }
         Status::BackingOff { millis } => format!("backs off for {}", seconds(*millis)),
     };
-    if let (Some(strategy), Some((used, intensity, period))) = (node.strategy, node.budget) {
-        text = format!("{text}, {strategy} {used}/{intensity} in {period:?}");
+    if let (Some(strategy), Some(budget)) = (node.strategy, &node.budget) {
+        text = format!("{text}, {strategy} {budget}");
     }
     match (&node.gave_up, &node.last_exit) {
         (Some(cause), _) => text.push_str(&format!(" (gave up: {cause})")),

@@ -1,164 +1,111 @@
-//! What happens in a tree, as a stream: for live views, tests and logs.
+//! What happens in a tree, as a stream and as a history: for live views, tests and logs.
 //!
-//! Every subscriber has a ring of its own. A slow one loses the oldest events and can see how many; no process ever waits.
+//! Every subscriber has a ring of its own. A slow one loses the oldest events and can see how many; no process ever waits. The last
+//! events of all trees are kept, so that a view which is opened after a crash can look back.
+
+mod history;
+mod kinds;
+
+pub use history::history;
+pub use kinds::{Event, EventKind};
 
 use crate::{
     pid::Pid,
     reason::ExitReason,
+    ring::{self, Reader, Ring},
     rt,
-    spec::ChildSpec,
-    table::{self, Entry, lock},
+    spec::{ChildSpec, Kind},
+    table::{self, Entry},
 };
+use history::Kept;
 use std::{
-    collections::VecDeque,
+    fmt,
     sync::{
-        Arc, Mutex, PoisonError, RwLock, Weak,
+        Arc, PoisonError, RwLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-/// Events that wait for a subscriber, at most.
-const RING: usize = 4096;
-
-/// Something that happened to a process.
-#[derive(Clone, Debug)]
-pub struct Event {
-    /// When.
-    pub at: Instant,
-    /// What.
-    pub kind: EventKind,
-    /// Of the incarnation that it happened to.
-    pub pid: Pid,
-    /// The ids from the root down, joined by `/`.
-    pub path: Arc<str>,
-    /// What kind of process it is.
-    pub role: Arc<str>,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq)]
-pub enum EventKind {
-    /// It was started, for the first time or again.
-    Started,
-    /// It ended; everything of it, and below it, is gone.
-    Exited {
-        /// Why.
-        reason: ExitReason,
-    },
-    /// Its supervisor will start it again.
-    Restarting {
-        /// Its back-off; zero: at once.
-        after: Duration,
-    },
-    /// A supervisor reached its restart intensity and ends.
-    GaveUp {
-        /// The child whose exit was one too many, and why it ended.
-        cause: String,
-    },
-}
-
-struct Queue {
-    events: VecDeque<Event>,
-    missed: u64,
-    closed: bool,
-}
-
-struct Ring {
+struct Subscriber {
     root: Pid,
     path: Arc<str>,
-    queue: Mutex<Queue>,
-    signal: flume::Sender<()>,
+    ring: Arc<Ring<Event>>,
 }
 
 /// One subscription. Dropping it ends it.
 pub struct Events {
-    ring: Arc<Ring>,
-    signal: flume::Receiver<()>,
+    subscriber: Arc<Subscriber>,
+    reader: Reader<Event>,
 }
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
-static RINGS: RwLock<Vec<Weak<Ring>>> = RwLock::new(Vec::new());
+static SUBSCRIBERS: RwLock<Vec<Weak<Subscriber>>> = RwLock::new(Vec::new());
 
 /// Everything that happens from now on to `under` and all below it, also to its later incarnations.
 pub fn subscribe(under: Pid) -> Events {
-    let (signal, heard) = flume::bounded(1);
     let found = table::find(under);
-    let queue = Queue { events: VecDeque::new(), missed: 0, closed: found.is_none() };
-    let ring = Arc::new(Ring {
-        root: found.as_ref().map_or(under, |entry| root(entry)),
-        path: found.map_or("".into(), |entry| entry.path.clone()),
-        queue: Mutex::new(queue),
-        signal,
-    });
-    let mut rings = RINGS.write().unwrap_or_else(PoisonError::into_inner);
-    rings.retain(|ring| ring.strong_count() > 0);
-    rings.push(Arc::downgrade(&ring));
-    COUNT.store(rings.len(), Ordering::Release);
-    Events { ring, signal: heard }
+    let at = found.map(|entry| (root(&entry), entry.path.clone()));
+    open(under, at.clone(), at.is_none())
+}
+
+/// As [`subscribe`], and before it what is still known of the past, see [`history`]: without a gap, and nothing twice.
+pub fn subscribe_with_history(under: Pid) -> Events {
+    let live = table::find(under).map(|entry| (root(&entry), entry.path.clone()));
+    let closed = live.is_none();
+    let at = live.or_else(|| history::place(under));
+    let events = open(under, at, closed);
+    let Subscriber { root, path, ring } = &*events.subscriber;
+    let (past, last) = history::below(*root, path);
+    ring.prepend(past, |event| event.seq > last);
+    events
+}
+
+fn open(under: Pid, at: Option<(Pid, Arc<str>)>, closed: bool) -> Events {
+    let (root, path) = at.unwrap_or((under, "".into()));
+    let (ring, reader) = ring::ring(closed);
+    let subscriber = Arc::new(Subscriber { root, path, ring });
+    let mut all = SUBSCRIBERS.write().unwrap_or_else(PoisonError::into_inner);
+    all.push(Arc::downgrade(&subscriber));
+    COUNT.store(all.len(), Ordering::Release);
+    Events { subscriber, reader }
 }
 
 impl Drop for Events {
     fn drop(&mut self) {
-        let mut rings = RINGS.write().unwrap_or_else(PoisonError::into_inner);
-        rings.retain(|ring| !std::ptr::eq(ring.as_ptr(), Arc::as_ptr(&self.ring)));
-        COUNT.store(rings.len(), Ordering::Release);
+        let mut all = SUBSCRIBERS.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(&self.subscriber)));
+        COUNT.store(all.len(), Ordering::Release);
     }
 }
 
 impl Events {
     /// The next event; `None` when the root of the tree has ended and all has been read.
     pub async fn recv(&self) -> Option<Event> {
-        loop {
-            let closed = {
-                let mut queue = lock(&self.ring.queue);
-                if let Some(event) = queue.events.pop_front() {
-                    return Some(event);
-                }
-                queue.closed
-            };
-            if closed {
-                return None;
-            }
-            self.signal.recv_async().await.ok()?;
-        }
+        self.reader.recv().await
     }
 
     /// An event that is there already.
     pub fn try_recv(&self) -> Option<Event> {
-        lock(&self.ring.queue).events.pop_front()
+        self.reader.try_recv()
     }
 
-    /// Events lost because nobody read them in time.
+    /// Events lost because nobody read them in time: more than 4096 waited.
     pub fn missed(&self) -> u64 {
-        lock(&self.ring.queue).missed
+        self.reader.missed()
     }
 }
 
-impl std::fmt::Debug for Events {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Events(under {})", self.ring.path)
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Events(under {})", self.subscriber.path)
     }
 }
 
-impl Ring {
-    fn covers(&self, path: &str) -> bool {
-        let below = path.strip_prefix(&*self.path);
-        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    }
-
-    fn push(&self, event: Event, last: bool) {
-        let mut queue = lock(&self.queue);
-        if queue.events.len() == RING {
-            queue.events.pop_front();
-            queue.missed += 1;
-        }
-        queue.events.push_back(event);
-        queue.closed |= last;
-        drop(queue);
-        // Full: the subscriber has been told already.
-        self.signal.try_send(()).ok();
-    }
+/// `path` is `under`, or below it.
+fn covers(under: &str, path: &str) -> bool {
+    let below = path.strip_prefix(under);
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn root(entry: &Entry) -> Pid {
@@ -169,50 +116,72 @@ fn root(entry: &Entry) -> Pid {
     entry.pid
 }
 
-fn emit(tree: &Entry, make: impl Fn() -> Event) {
+fn emit(kept: Kept) {
+    history::keep(kept, tell);
+}
+
+/// While the history is locked, so that everyone hears everything in one order.
+fn tell(kept: &Kept) {
     if COUNT.load(Ordering::Acquire) == 0 {
         return;
     }
-    let root = root(tree);
-    let rings = RINGS.read().unwrap_or_else(PoisonError::into_inner);
-    let mut event = None;
-    for ring in rings.iter().filter_map(Weak::upgrade) {
-        let event = event.get_or_insert_with(&make);
-        let last = event.pid == root && matches!(event.kind, EventKind::Exited { .. });
-        if ring.root == root && (last || ring.covers(&event.path)) {
-            ring.push(event.clone(), last);
+    let all = SUBSCRIBERS.read().unwrap_or_else(PoisonError::into_inner);
+    let last = kept.pid == kept.root && matches!(kept.kind, EventKind::Exited { .. });
+    for subscriber in all.iter().filter_map(Weak::upgrade) {
+        if subscriber.root == kept.root && (last || covers(&subscriber.path, &kept.path)) {
+            subscriber.ring.push(kept.event(), last);
         }
     }
 }
 
-fn of(entry: &Entry, kind: EventKind) -> Event {
-    Event { at: rt::now(), kind, pid: entry.pid, path: entry.path.clone(), role: entry.role().into() }
+fn of(entry: &Entry, kind: EventKind) -> Kept {
+    Kept {
+        seq: 0,
+        at: rt::now(),
+        kind,
+        pid: entry.pid,
+        incarnation: entry.incarnation,
+        path: entry.path.clone(),
+        role: entry.role.ok_or_else(|| entry.name.clone()),
+        root: root(entry),
+    }
 }
 
 pub(crate) fn started(entry: &Entry) {
-    emit(entry, || of(entry, EventKind::Started));
+    emit(of(entry, EventKind::Started));
 }
 
 pub(crate) fn exited(entry: &Entry, reason: &ExitReason) {
-    emit(entry, || {
-        let reason = reason.clone();
-        of(entry, EventKind::Exited { reason })
-    });
+    let reason = reason.clone();
+    emit(of(entry, EventKind::Exited { reason }));
 }
 
-pub(crate) fn restarting(supervisor: &Entry, spec: &ChildSpec, pid: Pid, after: Duration) {
-    emit(supervisor, || Event {
-        at: rt::now(),
-        kind: EventKind::Restarting { after },
+/// `after`: its back-off. `reason`: why the child, `pid`, ended.
+pub(crate) fn restarting(supervisor: &Entry, spec: &ChildSpec, pid: Pid, incarnation: u64, after: Duration) {
+    let path: Arc<str> = format!("{}/{}", supervisor.path, spec.rule.id).into();
+    let kind = match spec.rule.kind {
+        Kind::Supervisor if !after.is_zero() => EventKind::Parked { after },
+        _ => EventKind::Restarting { after },
+    };
+    if spec.rule.kind == Kind::Supervisor && after.is_zero() {
+        emit(of(supervisor, EventKind::Escalated { from: path.clone() }));
+    }
+    emit(Kept {
+        kind,
         pid,
-        path: format!("{}/{}", supervisor.path, spec.rule.id).into(),
-        role: spec.role.unwrap_or(&spec.rule.id).into(),
+        incarnation,
+        path,
+        role: spec.role.ok_or_else(|| spec.rule.id.clone()),
+        ..of(supervisor, EventKind::Started)
     });
 }
 
-pub(crate) fn gave_up(supervisor: &Entry, child: &str, reason: &ExitReason) {
-    emit(supervisor, || {
-        let cause = format!("{child} {reason}");
-        of(supervisor, EventKind::GaveUp { cause })
-    });
+/// `over`: what kind of child its last exit was of, when that is known.
+pub(crate) fn gave_up(supervisor: &Entry, child: &str, over: Option<Kind>, reason: &ExitReason) {
+    if over == Some(Kind::Supervisor) {
+        let from = format!("{}/{child}", supervisor.path).into();
+        emit(of(supervisor, EventKind::Escalated { from }));
+    }
+    let cause = format!("{child} {reason}");
+    emit(of(supervisor, EventKind::GaveUp { cause }));
 }

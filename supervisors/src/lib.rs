@@ -26,7 +26,8 @@
 //! `slots` runs jobs on bastion and `rt` is the door to clock, dice and threads; `panics`, `process` and `blocking` turn every way of
 //! ending into one [`ExitReason`]; `table` knows every live process; `machine` decides, as a pure state machine, what a supervisor
 //! does, `driver` does it, and `crew` promises that no child outlives it; `mailbox`, `monitor` and `supervisor_ref` are how
-//! processes reach each other; `snapshot`, `draw`, `events` and `reports` are what people see.
+//! processes reach each other; `snapshot` (drawn by `draw` and `graph`), `events` and `reports` are what people and machines see, `json` how;
+//! `predict` runs the machine ahead of time.
 //!
 //! It never knows what its processes are for, and never shows bastion to them.
 
@@ -36,6 +37,8 @@ mod current;
 mod draw;
 mod driver;
 mod events;
+mod graph;
+mod json;
 pub mod faults;
 mod glob;
 mod machine;
@@ -43,9 +46,11 @@ mod mailbox;
 mod monitor;
 mod panics;
 mod pid;
+mod predict;
 mod process;
 mod reason;
 mod reports;
+mod ring;
 mod rt;
 mod slots;
 mod snapshot;
@@ -56,15 +61,18 @@ mod table;
 
 pub use blocking::BlockingProcess;
 pub use current::current;
-pub use events::{Event, EventKind, Events, subscribe};
+pub use events::{Event, EventKind, Events, history, subscribe, subscribe_with_history};
+pub use json::write_json_line;
 pub use mailbox::{Addr, CallError, CastError, Mailbox, Reply, bounded_mailbox, mailbox};
 pub use monitor::{Down, Monitor, demonitor, exit, inject_panic, kill, monitor};
 pub use pid::Pid;
+pub use predict::{Dying, GivesUp, PredictError, Prediction, Restarted, Spent, Surviving, Target, predict};
 pub use process::Process;
 pub use reason::{Exit, ExitReason};
-pub use snapshot::{Node, Snapshot, Status, restarts_in_tree, snapshot};
-pub use spec::{Backoff, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
-pub use supervisor_ref::{ChildError, ChildInfo, StartError, SupervisorRef};
+pub use reports::{ErrorContext, Offender, Report, ReportKind, Reports, Who, record_to_json, reports};
+pub use snapshot::{Budget, Node, Rules, Snapshot, Status, Waiting, restarts_in_tree, snapshot};
+pub use spec::{AutoShutdown, Backoff, BadSpec, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
+pub use supervisor_ref::{ChildCount, ChildError, ChildInfo, ChildKey, SpecInfo, StartError, SupervisorRef};
 pub use system::{System, start};
 
 /// The code in the README is compiled and run.

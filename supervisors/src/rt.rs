@@ -17,6 +17,7 @@ use std::{
 
 /// The monotonic clock.
 pub(crate) fn now() -> Instant {
+    started();
     Instant::now()
 }
 
@@ -77,6 +78,11 @@ pub(crate) fn spin(wait: Duration) {
 /// Other threads may go first.
 pub(crate) fn yield_thread() {
     thread::yield_now();
+}
+
+/// From the first use of this crate to `at`.
+pub(crate) fn since_start(at: Instant) -> Duration {
+    at.saturating_duration_since(started())
 }
 
 fn started() -> Instant {

@@ -1,20 +1,26 @@
 //! A supervision tree at one moment, as data.
 //!
-//! Taken without stopping anyone: each supervisor's children are of one moment, the levels may be a few microseconds apart.
+//! Taken without stopping anyone: each supervisor's children are of one moment, the levels may be a few microseconds apart. A
+//! supervisor is held up for as long as it takes to copy what it knows of its children, well under a microsecond each.
+
+mod budget;
+mod gather;
+mod glob;
+
+pub use budget::Budget;
+pub(crate) use budget::Span;
 
 use crate::{
-    crew::View,
+    json,
     pid::Pid,
     reason::ExitReason,
-    rt,
-    spec::{Flags, Kind, Strategy},
+    spec::{AutoShutdown, Backoff, Kind, Restart, Shutdown, Strategy},
     table::{self, Entry},
 };
 use serde::Serialize;
 use std::{
-    sync::Arc,
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 /// What a child does.
@@ -25,15 +31,48 @@ pub enum Status {
     Starting,
     /// It is up.
     Running,
-    /// It does not run: the environment failed it, or it is a supervisor that gave up and is parked.
+    /// It is up, and holds still until it is resumed.
+    Suspended,
+    /// It does not run: the environment failed it, or it is a supervisor that gave up and is parked
+    /// ([`Node::gave_up`] is set then).
     BackingOff {
         /// Until it is started again.
         millis: u64,
     },
-    /// It was told to end.
+    /// It was told to end, or ends by itself, or has ended and its supervisor is about to hear of it.
     Stopping,
     /// It does not run and will not be started by itself.
     Stopped,
+}
+
+/// Messages of a process, over all mailboxes that it shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// That wait now.
+    pub len: usize,
+    /// The most that ever waited.
+    pub high_water: usize,
+}
+
+/// The part of a [`ChildSpec`](crate::ChildSpec) that decides what becomes of a child.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Rules {
+    /// When it is started again.
+    pub restart: Restart,
+    /// How it is ended. JSON: `"brutal_kill"`, `"infinity"` or milliseconds.
+    #[serde(serialize_with = "json::shutdown")]
+    pub shutdown: Shutdown,
+    /// Its own end may end its supervisor.
+    pub significant: bool,
+    /// The wait after an exit that the environment caused; `None`: [`Backoff::default`].
+    #[serde(serialize_with = "json::backoff")]
+    pub backoff: Option<Backoff>,
+    /// The next sibling is started only when this one is ready.
+    pub awaits_init: bool,
+    /// Given by its supervisor's init. Others were added later, and are gone when their supervisor is started again.
+    pub given: bool,
+    /// Environment exits in a row, which make the next wait longer.
+    pub failures: u32,
 }
 
 /// One child, and everything below it.
@@ -45,10 +84,13 @@ pub struct Node {
     pub name: String,
     /// What kind of process it is; the name when nothing else was said.
     pub role: String,
-    /// Worker, supervisor or blocking.
+    /// Worker, supervisor or blocking. JSON: `type`, as OTP calls it.
+    #[serde(rename = "type")]
     pub kind: Kind,
     /// The names from the root down, joined by `/`.
     pub path: String,
+    /// Its supervisor; `None`: the snapshot begins here.
+    pub parent: Option<Pid>,
     /// What it does now.
     pub status: Status,
     /// Times it was started after the first, by the present incarnation of its supervisor.
@@ -57,17 +99,66 @@ pub struct Node {
     pub last_exit: Option<ExitReason>,
     /// Of a supervisor whose last incarnation gave up: over which child, and why that ended.
     pub gave_up: Option<String>,
-    /// Messages that wait, and the most that ever waited, in the mailboxes that it shows.
-    pub mailbox: Option<(usize, usize)>,
+    /// Of the mailboxes that it shows; `None`: it shows none.
+    pub mailbox: Option<Waiting>,
+    /// Times that it was polled.
+    pub polls: u64,
+    /// How long those polls took together. JSON: `busy_ms`.
+    #[serde(rename = "busy_ms", serialize_with = "json::ms")]
+    pub busy: Duration,
+    /// Since this incarnation was started. JSON: `uptime_ms`.
+    #[serde(rename = "uptime_ms", serialize_with = "json::some_ms")]
+    pub uptime: Option<Duration>,
+    /// Processes that it is linked to.
+    pub links: Vec<Pid>,
+    /// Processes that monitor it, or that it monitors.
+    pub monitors: Vec<Pid>,
+    /// It hears exit signals instead of ending by them.
+    pub traps_exit: bool,
+    /// From its child spec; `None`: the snapshot begins here.
+    pub rules: Option<Rules>,
     /// Of a supervisor that runs.
     pub strategy: Option<Strategy>,
-    /// Of a supervisor that runs: restarts used, allowed, and the period in which.
-    pub budget: Option<(usize, u32, Duration)>,
+    /// Of a supervisor that runs.
+    pub auto_shutdown: Option<AutoShutdown>,
+    /// Of a supervisor that runs: how many restarts it has had lately, and how many it may have.
+    pub budget: Option<Budget>,
     /// In start order.
     pub children: Vec<Node>,
 }
 
-/// A whole tree; [`Display`](std::fmt::Display) draws it.
+impl Default for Node {
+    /// A nameless worker without a pid, to be filled in.
+    fn default() -> Self {
+        Self {
+            pid: None,
+            name: String::new(),
+            role: String::new(),
+            kind: Kind::Worker,
+            path: String::new(),
+            parent: None,
+            status: Status::Running,
+            restarts: 0,
+            last_exit: None,
+            gave_up: None,
+            mailbox: None,
+            polls: 0,
+            busy: Duration::ZERO,
+            uptime: None,
+            links: Vec::new(),
+            monitors: Vec::new(),
+            traps_exit: false,
+            rules: None,
+            strategy: None,
+            auto_shutdown: None,
+            budget: None,
+            children: Vec::new(),
+        }
+    }
+}
+
+/// A whole tree; [`Display`](std::fmt::Display) draws it for a terminal, [`to_json`](Self::to_json),
+/// [`to_mermaid`](Self::to_mermaid) and [`to_dot`](Self::to_dot) for machines.
 #[derive(Clone, Debug, Serialize)]
 pub struct Snapshot {
     /// Where it begins.
@@ -78,29 +169,8 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn of(entry: &Arc<Entry>) -> Self {
-        let status = match entry.has_ended() {
-            true => Status::Stopped,
-            false if entry.is_told_to_end() => Status::Stopping,
-            false if entry.is_ready() => Status::Running,
-            false => Status::Starting,
-        };
-        let root = Node {
-            pid: (!entry.has_ended()).then_some(entry.pid),
-            name: entry.name.to_string(),
-            role: entry.role().to_string(),
-            kind: entry.kind,
-            path: entry.path.to_string(),
-            status,
-            restarts: entry.incarnation,
-            last_exit: None,
-            gave_up: None,
-            mailbox: entry.mailbox(),
-            strategy: None,
-            budget: None,
-            children: Vec::new(),
-        };
         let total_restarts = entry.tree_restarts.load(Ordering::Relaxed);
-        Self { root: below(root, entry, rt::now()), total_restarts }
+        Self { root: gather::tree(entry), total_restarts }
     }
 
     /// Parents before children, siblings in start order.
@@ -115,13 +185,36 @@ impl Snapshot {
 
     /// Those whose path fits: `*` stands for any part of one name, `**` for any number of names.
     pub fn find(&self, path_glob: &str) -> Vec<&Node> {
-        let fits = |node: &&Node| glob(path_glob.as_bytes(), node.path.as_bytes());
+        let fits = |node: &&Node| glob::fits(path_glob, &node.path);
         self.nodes().filter(fits).collect()
     }
 
     /// In the whole tree since its root was started.
     pub fn restarts(&self) -> u64 {
         self.total_restarts
+    }
+
+    /// One JSON object in one line: `{"root": NODE, "total_restarts": 3}`. All fields are always there; `null` says that there is no
+    /// value.
+    ///
+    /// ```json
+    /// {
+    ///   "pid": 7, "name": "peer 1", "role": "peer", "type": "worker", "path": "top/peers_sup/peer 1", "parent": 4,
+    ///   "status": "running", "restarts": 2, "last_exit": {"panic": {"message": "boom", "location": "src/peer.rs:12:5"}},
+    ///   "gave_up": null, "mailbox": {"len": 0, "high_water": 17}, "polls": 120, "busy_ms": 3.25, "uptime_ms": 5012.5,
+    ///   "links": [8], "monitors": [], "traps_exit": false,
+    ///   "rules": {"restart": "permanent", "shutdown": 5000.0, "backoff": null, "awaits_init": false, "given": true, "failures": 0},
+    ///   "strategy": null, "auto_shutdown": null, "budget": null, "children": []
+    /// }
+    /// ```
+    ///
+    /// `status` is `"starting"`, `"running"`, `"suspended"`, `"stopping"`, `"stopped"` or `{"backing_off": {"millis": 250}}`.
+    /// `type` is `"worker"`, `"supervisor"` or `"blocking"`; `restart`, `shutdown` and `strategy` have OTP's words.
+    /// Of a supervisor `budget` is
+    /// `{"used": 2, "allowed": 3, "period_ms": 5000.0, "ages_ms": [4100.2, 12.5], "text": "2 of 3 in 5 s"}`, ages oldest first.
+    /// An exit reason is `"normal"`, `"shutdown"`, `"killed"`, `{"error": TEXT}`, `{"environment": TEXT}` or a panic as above.
+    pub fn to_json(&self) -> String {
+        json::text(self)
     }
 }
 
@@ -133,66 +226,4 @@ pub fn restarts_in_tree(pid: Pid) -> Option<u64> {
 /// The tree below `root` now; `None`: it has ended.
 pub fn snapshot(root: Pid) -> Option<Snapshot> {
     table::find(root).map(|entry| Snapshot::of(&entry))
-}
-
-fn below(mut node: Node, entry: &Entry, now: Instant) -> Node {
-    let Some(crew) = &entry.crew else {
-        return node;
-    };
-    if let Some((flags, used)) = crew.budget(now) {
-        let Flags { strategy, intensity, period, .. } = flags;
-        node.strategy = Some(strategy);
-        node.budget = Some((used, intensity, period));
-    }
-    let child = |view: View| {
-        let View { info, cause, entry } = view;
-        let child = Node {
-            pid: info.pid,
-            path: format!("{}/{}", node.path, info.id),
-            name: info.id,
-            role: info.role,
-            kind: info.kind,
-            status: info.status,
-            restarts: info.restarts,
-            last_exit: info.last_exit,
-            gave_up: cause,
-            mailbox: entry.as_ref().and_then(|entry| entry.mailbox()),
-            strategy: None,
-            budget: None,
-            children: Vec::new(),
-        };
-        match entry {
-            Some(entry) => below(child, &entry, now),
-            None => child,
-        }
-    };
-    node.children = crew.views(now).into_iter().map(child).collect();
-    node
-}
-
-fn glob(pattern: &[u8], path: &[u8]) -> bool {
-    match pattern {
-        [] => path.is_empty(),
-        [b'*', b'*', rest @ ..] => (0..=path.len()).any(|at| glob(rest, &path[at..])),
-        [b'*', rest @ ..] => {
-            let name = path.iter().position(|b| *b == b'/').unwrap_or(path.len());
-            (0..=name).any(|at| glob(rest, &path[at..]))
-        }
-        [first, rest @ ..] => path.split_first().is_some_and(|(b, path)| b == first && glob(rest, path)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::glob;
-
-    #[test]
-    fn a_star_stays_within_one_name_and_two_cross() {
-        let fits = |pattern: &str, path: &str| glob(pattern.as_bytes(), path.as_bytes());
-        assert!(fits("a/*/peer *", "a/b/peer 1.2.3.4:5"));
-        assert!(!fits("a/*", "a/b/c"));
-        assert!(fits("a/**", "a/b/c"));
-        assert!(fits("**/store", "a/b/store"));
-        assert!(!fits("**/store", "a/b/stored"));
-    }
 }

@@ -9,6 +9,7 @@ use crate::{
     monitor::Down,
     pid::Pid,
     reason::ExitReason,
+    rt,
     spec::{ChildSpec, Kind},
 };
 use futures::task::AtomicWaker;
@@ -18,6 +19,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 /// What a child tells its supervisor.
@@ -90,6 +92,8 @@ pub(crate) struct Entry {
     /// Opened when a shutdown is requested.
     gate: Option<Gate>,
     life: Mutex<Life>,
+    /// When it was started.
+    pub(crate) born: Instant,
 }
 
 impl Entry {
@@ -126,6 +130,7 @@ impl Entry {
             waker: AtomicWaker::new(),
             gate: gated.then(Gate::new),
             life: Mutex::default(),
+            born: rt::now(),
         });
         let mut table = TABLE.write().unwrap_or_else(PoisonError::into_inner);
         table.insert(entry.pid, entry.clone());

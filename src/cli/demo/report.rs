@@ -38,11 +38,9 @@ pub(crate) fn lines(crash: &Crash, restarted: &Event, now: &Snapshot, paint: Pai
     if !crash.location.is_empty() {
         facts.insert(4, ("where", shorter_place(&crash.location)));
     }
-    if let Some((used, intensity, period)) =
-        now.nodes().find(|node| node.path == supervisor).and_then(|node| node.budget)
-    {
-        let used = count(used as u64, "restart");
-        facts.push(("budget", format!("{used} used, more than {intensity} in {} would be too many", short(period))));
+    if let Some(budget) = now.nodes().find(|node| node.path == supervisor).and_then(|node| node.budget.as_ref()) {
+        let (used, period) = (count(budget.used as u64, "restart"), short(budget.period));
+        facts.push(("budget", format!("{used} used, more than {} in {period} would be too many", budget.allowed)));
     }
     let head = std::iter::once(paint.bold("=SUPERVISOR REPORT===="));
     let facts = facts.into_iter().map(|(name, value)| format!("  {} {value}", paint.dim(format!("{name:<11}"))));

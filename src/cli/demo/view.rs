@@ -101,6 +101,7 @@ fn row(node: &Node, branch: &str, mark: Mark) -> Row {
         Status::Starting => remarks.push("starting".to_owned()),
         Status::BackingOff { .. } => remarks.push("waits".to_owned()),
         Status::Stopping => remarks.push("stopping".to_owned()),
+        Status::Suspended => remarks.push("suspended".to_owned()),
         Status::Stopped => remarks.push("ended".to_owned()),
     }
     if let Some(strategy) = node.strategy {
@@ -176,9 +177,7 @@ fn print(rows: Vec<Row>, paint: Paint) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use supervisors::Strategy;
+    use supervisors::{Budget, Strategy};
 
     use super::*;
 
@@ -192,12 +191,7 @@ mod tests {
             path: path.to_owned(),
             status: Status::Running,
             restarts,
-            last_exit: None,
-            gave_up: None,
-            mailbox: None,
-            strategy: None,
-            budget: None,
-            children: Vec::new(),
+            ..Node::default()
         }
     }
 
@@ -205,7 +199,7 @@ mod tests {
         let sup = |path: &str, strategy, children| Node {
             kind: Kind::Supervisor,
             strategy: Some(strategy),
-            budget: Some((0, 1, Duration::from_secs(5))),
+            budget: Some(Budget::default()),
             children,
             ..worker(path, Kind::Supervisor, 0)
         };

@@ -21,12 +21,17 @@ pub struct Folder {
 impl Folder {
     /// Opens the folder `path`; makes it, and those above it, when it is not there.
     pub fn open(path: &Path) -> Result<Arc<Self>, DiskError> {
-        let fail = |error: io::Error| DiskError::new("open the folder", path, error);
         std::fs::create_dir_all(path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => DiskError::new("open the folder", path, DiskFault::NotADirectory),
-            _ => fail(error),
+            _ => DiskError::new("open the folder", path, error),
         })?;
-        Ok(Arc::new(Self { path: path.to_owned(), root: Dir::open_root(path).map_err(fail)? }))
+        Self::open_existing(path)
+    }
+
+    /// Opens the folder `path`, which has to be there.
+    pub fn open_existing(path: &Path) -> Result<Arc<Self>, DiskError> {
+        let root = Dir::open_root(path).map_err(|error| DiskError::new("open the folder", path, error))?;
+        Ok(Arc::new(Self { path: path.to_owned(), root }))
     }
 
     /// As it was given to [`Folder::open`].
@@ -59,6 +64,22 @@ impl Folder {
             open_sub(dir, name).map(drop)
         });
         made.map_err(|fault| DiskError::new("make the folder", &self.join(components), fault))
+    }
+
+    /// Whether the file at `components` could be written now, or made with the folders above it. Makes nothing.
+    pub fn check_writable(&self, components: &[String]) -> Result<(), DiskError> {
+        // What is there already decides: the file itself, or the deepest folder above it.
+        for part in (0..=components.len()).rev().map(|length| &components[..length]) {
+            let checked = match part {
+                [] => self.root.check_writable(".").map_err(DiskFault::from),
+                part => self.below(part, false, |dir, name| Ok(dir.check_writable(name)?)),
+            };
+            match checked {
+                Err(DiskFault::Missing) if !part.is_empty() => {}
+                other => return other.map_err(|fault| DiskError::new("write to", &self.join(part), fault)),
+            }
+        }
+        Ok(())
     }
 
     /// Makes the names of the folder that holds `components` survive a power cut.

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom};
+use rustix::fs::{Access as Right, AtFlags, FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -58,6 +58,11 @@ impl Dir {
             FileType::Symlink => Kind::Symlink,
             _ => Kind::Other,
         })
+    }
+
+    /// `name` may be "." for the folder itself.
+    pub(super) fn check_writable(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::accessat(&self.0, name, Right::WRITE_OK, AtFlags::EACCESS)?)
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -54,6 +54,14 @@ impl Dir {
         })
     }
 
+    /// `name` may be "." for the folder itself. Sees read-only marks, not every way of being refused.
+    pub(super) fn check_writable(&self, name: &str) -> io::Result<()> {
+        match fs::metadata(self.0.join(name))?.permissions().readonly() {
+            true => Err(io::ErrorKind::PermissionDenied.into()),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.0.join(from), self.0.join(to))
     }

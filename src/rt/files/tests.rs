@@ -107,6 +107,25 @@ fn what_is_in_the_way_is_named_and_a_pipe_does_not_hang() {
 }
 
 #[test]
+fn what_may_be_written_is_known_before_and_nothing_is_made_by_asking() {
+    use fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+    let (_temp, folder, pool) = room();
+    for (name, rights) in [("open", 0o755), ("closed", 0o555)] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+        set_permissions(folder.path().join(name), Permissions::from_mode(rights)).unwrap();
+        let asked = folder.check_writable(&at(&format!("{name}/sub/x")));
+        assert!(!folder.path().join(name).join("sub").exists());
+        // Root may write everywhere; whoever runs this, the answer is what happens then.
+        let wrote = write(&pool.file(&folder, at(&format!("{name}/sub/x"))), 0, b"x");
+        assert_eq!(asked.is_ok(), wrote.is_ok(), "{name}: {asked:?}, {wrote:?}");
+    }
+    fs::write(folder.path().join("plain"), b"").unwrap();
+    assert_eq!(fault(folder.check_writable(&at("plain/x"))), DiskFault::NotADirectory);
+    set_permissions(folder.path().join("closed"), Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
 fn reading_makes_nothing_and_says_what_is_missing() {
     let (_temp, folder, pool) = room();
     let file = pool.file(&folder, at("new/file"));
@@ -260,6 +279,7 @@ fn the_portable_folder_refuses_the_same_and_reads_the_same() {
     assert_eq!(portable::facts(&file).unwrap().length, 5);
     assert_eq!(portable::next_data(&file, 4).unwrap(), Some(4));
     assert_eq!(portable::next_data(&file, 5).unwrap(), None);
+    assert!(sub.check_writable("f").is_ok() && sub.check_writable(".").is_ok() && sub.check_writable("none").is_err());
     sub.rename("f", "g").unwrap();
     sub.sync().unwrap();
     assert_eq!(sub.kind("g").unwrap(), Kind::File { length: 5 });

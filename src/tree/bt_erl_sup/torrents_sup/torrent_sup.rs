@@ -26,14 +26,8 @@ const PARKED: Backoff = Backoff {
 /// Long enough for the workers to finish the pieces that they hold.
 const DRAIN: Shutdown = Shutdown::Timeout(Duration::from_millis(1000));
 
-/// The child's id below `torrents_sup`.
-pub(crate) fn id(torrent: &TorrentTable) -> String {
-    let hash = torrent.metainfo.info_hash.to_string();
-    format!("torrent_sup {}", hash.get(..8).unwrap_or(&hash))
-}
-
 pub(crate) fn spec(torrent: &Arc<TorrentTable>) -> ChildSpec {
-    let id = id(torrent);
+    let id = format!("torrent_sup {}", torrent.short_hash);
     let torrent = torrent.clone();
     ChildSpec::supervisor(id, move || {
         let (for_store, for_client) = (torrent.clone(), torrent.clone());
