@@ -24,6 +24,7 @@ fn a_chain_is_read_term_by_term() {
         ("busy(0)->yield->hang->print(x)->print", &["busy(0)", "yield", "hang", "print(x)", "print"]),
         ("exit(normal)->exit( shutdown )->exit(kill)", &["exit(normal)", "exit(shutdown)", "exit(killed)"]),
         ("exit(environment: disk full)->exit(bad)", &["exit(environment: disk full)", "exit(error: bad)"]),
+        ("exit(shutdown: done)->exit(a: b)", &["exit(shutdown: done)", "exit(error: a: b)"]),
         ("return(50%)->error(3*2)", &["return(50%)", "error(3*2)"]),
         ("panic(a(b)c))->off", &["panic(a(b)c))", "off"]),
         ("print(a->b;c)", &["print(a->b;c)"]),
