@@ -76,7 +76,7 @@ fn drawn_tree() -> Vec<Line> {
         let columns: Vec<&str> = line[start..].split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
         let is_sup = columns[0].contains("_sup");
         let shape = if is_sup {
-            format!("{} {}", columns[1].replace("dynamic", "one_for_one"), columns[2])
+            format!("{} {}", columns[1], columns[2])
         } else {
             String::new()
         };

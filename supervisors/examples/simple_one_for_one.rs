@@ -42,7 +42,7 @@ fn main() {
     async_std::task::block_on(async {
         let hotel = SupervisorRef::new();
         let system = supervisors::start(ChildSpec::supervisor_at("hotel_sup", hotel.clone(), || SupervisorSpec {
-            flags: Flags::one_for_one().dynamic().intensity(3, Duration::from_secs(60)),
+            flags: Flags::simple_one_for_one().intensity(3, Duration::from_secs(60)),
             children: Vec::new(),
         }));
         let story = Story::of(&system);

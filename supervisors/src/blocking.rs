@@ -130,7 +130,7 @@ impl fmt::Debug for BlockingProcess {
 pub(crate) fn launch(entry: Arc<Entry>, start: BlockingStart) {
     let own = entry.clone();
     let body = move || {
-        let _current = current::enter(&own);
+        let _current = current::enter(own.pid);
         let process = BlockingProcess { entry: own.clone() };
         let early = own.is_told_to_end();
         let ended = panics::catch(|| if early { Ok(()) } else { start(process) });

@@ -1,4 +1,5 @@
 //! What is written to the log. Alone in its OS process, because there is one logger; and one test, because there is one limit.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 use common::*;
@@ -144,7 +145,7 @@ fn what_goes_wrong_at_the_start_and_at_the_end_is_told() {
     }));
     wait(async {
         // A start that fails ends its supervisor, here as in OTP.
-        assert!(matches!(system.wait().await, ExitReason::Environment(_)));
+        assert!(system.wait().await.is_environment());
     });
     let heard = all(&heard);
     let told = |context| heard.iter().find(|report| report.error_context == Some(context)).expect("told");

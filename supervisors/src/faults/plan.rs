@@ -202,7 +202,7 @@ pub fn armed() -> Vec<PointInfo> {
 /// An armed point and its counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PointInfo {
-    /// As in a list: `**/peer *:wire.block[piece=7]=5%panic`; `replay` for a log that is done again.
+    /// As in a list: `**/peer *:wire.read[page=7]=5%panic`; `replay` for a log that is done again.
     pub point: String,
     /// How often a site that it fits was reached.
     pub hits: u64,
@@ -243,6 +243,11 @@ pub(super) struct Campaign {
 }
 
 impl Campaign {
+    /// A point of it may fit a site of this name.
+    pub(super) fn names(&self, site: &str) -> bool {
+        self.replay.is_some() || self.points.iter().any(|point| point.names(site))
+    }
+
     /// The site was reached. `None`: nothing of this plan fires. `taken`: something of another plan does, so this is only
     /// counted.
     pub(super) fn hit(

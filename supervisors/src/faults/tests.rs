@@ -88,12 +88,12 @@ fn an_error_is_a_sentence_and_a_drawing() {
 
 #[test]
 fn a_list_names_paths_points_and_conditions() {
-    let text = " a.b=panic; ;**/peer 1.2.3.4:5:wire.*[piece=7, kind=data*] = 5%error(x;y=z)->off ;
+    let text = " a.b=panic; ;**/peer 1.2.3.4:5:wire.*[page=7, kind=data*] = 5%error(x;y=z)->off ;
         a/peer [::1]:6881:x=return([=]);";
     let points: Vec<String> = list(text).expect("good").iter().map(ToString::to_string).collect();
     let expected = [
         "a.b=panic",
-        "**/peer 1.2.3.4:5:wire.*[piece=7,kind=data*]=5%error(x;y=z)->off",
+        "**/peer 1.2.3.4:5:wire.*[page=7,kind=data*]=5%error(x;y=z)->off",
         "a/peer [::1]:6881:x=return([=])",
     ];
     assert_eq!(points, expected);
