@@ -121,11 +121,14 @@ pub async fn statistics(pid: Pid, timeout: Duration) -> Result<Statistics, SysEr
 
 type Answer<T> = oneshot::Sender<T>;
 
+/// `false`: the state is of another type.
+type Change = Box<dyn FnOnce(&mut dyn Any) -> bool + Send>;
+
 /// What is asked.
 pub(crate) enum Order {
     State(Answer<String>),
     Json(Answer<Option<serde_json::Value>>),
-    Replace(Box<dyn FnOnce(&mut dyn Any) -> bool + Send>, Answer<bool>),
+    Replace(Change, Answer<bool>),
     Suspend(bool, Answer<()>),
     Trace(bool, Answer<()>),
     Keep(usize, Answer<()>),
