@@ -3,7 +3,7 @@
 //! Set around every poll of a process and for the life of a blocking one's thread. It costs two counts on the process's table
 //! entry per poll (about 10 ns). A thread that a process starts by itself, or a task on another executor, is in no process.
 
-use crate::{pid::Pid, table::Entry};
+use crate::{pid::Pid, spec::Kind, table::Entry};
 use std::{cell::RefCell, sync::Arc};
 
 thread_local! {
@@ -19,6 +19,12 @@ pub fn current() -> Option<Pid> {
 pub(crate) fn entry() -> Option<Arc<Entry>> {
     // `Err`: the thread ends, and runs the destructors of other thread-locals.
     CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+}
+
+/// The process whose code calls this is dropped as soon as it waits.
+pub(crate) fn is_ending() -> bool {
+    let ending = |entry: &Arc<Entry>| entry.kind == Kind::Worker && (entry.dies() || entry.is_killed());
+    CURRENT.try_with(|current| current.borrow().as_ref().is_some_and(ending)).unwrap_or(false)
 }
 
 /// Until it is dropped, `entry` is the current process of this thread.

@@ -109,7 +109,7 @@ pub struct Node {
     pub uptime: Option<Duration>,
     /// Processes that it is linked to.
     pub links: Vec<Pid>,
-    /// Processes that monitor it, or that it monitors.
+    /// Processes that it monitors by [`Process::monitor`](crate::Process::monitor), one for each monitor.
     pub monitors: Vec<Pid>,
     /// From its child spec; `None`: the snapshot begins here.
     pub rules: Option<Rules>,
