@@ -201,7 +201,8 @@ impl Puppet {
                 }
             }
         });
-        let pid = at.start_child(with(spec).restart(Restart::Temporary)).await.expect("it starts");
+        let spec = spec.restart(Restart::Temporary).shutdown(Shutdown::BrutalKill);
+        let pid = at.start_child(with(spec)).await.expect("it starts");
         let (addr, downs) = mailbox();
         monitor(pid, &addr, |down| down.reason);
         Self { pid, strings, downs }
