@@ -3,6 +3,7 @@
 //! They cannot be killed. They are told to stop, and hear it whenever they wait for a message or look.
 
 use crate::{
+<<<<<<< HEAD
     current,
     link::{self, ExitSignal},
     mailbox::{Addr, Mailbox},
@@ -13,6 +14,9 @@ use crate::{
     reason::ExitReason,
     reports, rt,
     spec::BlockingStart,
+=======
+    current, mailbox::Mailbox, panics, pid::Pid, process, reason::ExitReason, reports, rt, spec::BlockingStart,
+>>>>>>> 2a34edc1da2425f203f725a2a72f3ee00a5ac58f
     table::Entry,
 };
 use std::{
@@ -167,7 +171,7 @@ impl fmt::Debug for BlockingProcess {
 pub(crate) fn launch(entry: Arc<Entry>, start: BlockingStart) {
     let own = entry.clone();
     let body = move || {
-        let _current = current::enter(&own);
+        let _current = current::enter(own.pid);
         let process = BlockingProcess { entry: own.clone() };
         let early = own.is_told_to_end();
         let ended = panics::catch(|| if early { Ok(()) } else { start(process) });

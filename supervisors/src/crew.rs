@@ -10,14 +10,14 @@ use crate::{
     reason::ExitReason,
     reports, rt,
     snapshot::Status,
-    spec::{ChildSpec, Shutdown},
-    supervisor_ref::ChildInfo,
+    spec::{ChildSpec, Kind, Shutdown},
+    supervisor_ref::{ChildCount, ChildError, ChildInfo, ChildKey, SpecInfo, SupervisorRef},
     table::{Entry, lock},
 };
 use futures::future::join_all;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Inside {
 #[derive(Default)]
 pub(crate) struct Crew {
     inside: Mutex<Inside>,
+    /// Where the supervisor is asked things.
+    at: OnceLock<SupervisorRef>,
 }
 
 /// One child as its supervisor sees it.
@@ -81,6 +83,39 @@ impl Crew {
         inside.machine.as_ref().and_then(|machine| machine.child(key)).map_or(0, |child| child.restarts)
     }
 
+    pub(crate) fn set_at(&self, at: &SupervisorRef) {
+        // Once: a crew is of one incarnation.
+        self.at.set(at.clone()).ok();
+    }
+
+    pub(crate) fn at(&self) -> Option<SupervisorRef> {
+        self.at.get().cloned()
+    }
+
+    pub(crate) fn count(&self) -> ChildCount {
+        let inside = self.inside();
+        let Some(machine) = &inside.machine else {
+            return ChildCount::default();
+        };
+        let mut count = ChildCount::default();
+        for (_, child) in machine.children() {
+            count.specs += 1;
+            count.active += usize::from(child.pid().is_some() && !child.is_restarting());
+            count.supervisors += usize::from(child.rule.kind == Kind::Supervisor);
+        }
+        count.workers = count.specs - count.supervisors;
+        if machine.is_simple() {
+            count.specs = 1;
+        }
+        count
+    }
+
+    pub(crate) fn spec(&self, child: &ChildKey) -> Result<SpecInfo, ChildError> {
+        let inside = self.inside();
+        let key = inside.machine.as_ref().and_then(|machine| machine.key(child)).ok_or(ChildError::NotFound)?;
+        inside.specs.get(&key).map(SpecInfo::from).ok_or(ChildError::NotFound)
+    }
+
     /// In start order.
     pub(crate) fn views(&self, now: Instant) -> Vec<View> {
         let inside = self.inside();
@@ -108,16 +143,15 @@ impl Crew {
         machine.children().map(view).collect()
     }
 
-    /// Ends every child that is left: youngest first, each within its own limit; a dynamic supervisor's all at once.
+    /// Ends every child that is left: youngest first, each within its own limit; those of a simple supervisor all at once.
     pub(crate) async fn end_all(&self, supervisor: &Entry) {
-        let (mut left, dynamic) = {
+        let (mut left, simple) = {
             let inside = self.inside();
             let left: Vec<Member> = inside.members.values().cloned().collect();
-            let flags = inside.machine.as_ref().map(Machine::flags);
-            (left, flags.is_some_and(|flags| flags.dynamic))
+            (left, inside.machine.as_ref().is_some_and(Machine::is_simple))
         };
         left.sort_by_key(|member| std::cmp::Reverse(member.key));
-        if dynamic {
+        if simple {
             join_all(left.iter().map(|member| end(member, supervisor))).await;
         } else {
             for member in &left {
@@ -143,7 +177,7 @@ fn status(state: &State, now: Instant) -> Status {
 }
 
 async fn end(member: &Member, supervisor: &Entry) {
-    let entry = &member.entry;
+    let (entry, mut late) = (&member.entry, None);
     match member.shutdown {
         Shutdown::BrutalKill => entry.kill(),
         Shutdown::Timeout(limit) => {
@@ -151,15 +185,18 @@ async fn end(member: &Member, supervisor: &Entry) {
             if ended_within(entry, limit).await {
                 return;
             }
-            reports::shutdown_timeout(supervisor, entry, limit);
             entry.kill();
+            late = Some(limit);
         }
         Shutdown::Infinity => entry.exit(ExitReason::Shutdown),
     }
     if member.shutdown == Shutdown::Infinity || entry.crew.is_some() {
         entry.ended().await;
     } else if !ended_within(entry, KILL_GRACE).await {
-        reports::abandoned(supervisor, entry);
+        return reports::abandoned(supervisor, entry);
+    }
+    if let Some(limit) = late {
+        reports::shutdown_timeout(supervisor, entry, limit);
     }
 }
 

@@ -1,26 +1,34 @@
 //! Which process runs on this thread: Erlang's `self()`.
 //!
-//! Set around every poll of a process and for the life of a blocking one's thread. It costs two counts on the process's table
-//! entry per poll (about 10 ns). A thread that a process starts by itself, or a task on another executor, is in no process.
+//! Set around every poll of a process and for the life of a blocking one's thread, at a cost of about 2 ns. A thread that a
+//! process starts by itself, or a task on another executor, is in no process.
 
+<<<<<<< HEAD
 use crate::{pid::Pid, spec::Kind, table::Entry};
 use std::{cell::RefCell, sync::Arc};
+=======
+use crate::{
+    pid::Pid,
+    table::{self, Entry},
+};
+use std::{cell::Cell, sync::Arc};
+>>>>>>> 2a34edc1da2425f203f725a2a72f3ee00a5ac58f
 
 thread_local! {
-    static CURRENT: RefCell<Option<Arc<Entry>>> = const { RefCell::new(None) };
+    static CURRENT: Cell<Option<Pid>> = const { Cell::new(None) };
 }
 
 /// The process whose code calls this; `None`: it is none.
 pub fn current() -> Option<Pid> {
-    CURRENT.try_with(|current| current.borrow().as_ref().map(|entry| entry.pid)).ok().flatten()
+    CURRENT.get()
 }
 
-/// As [`current`], and all that is known of it.
+/// As [`current`], and all that is known of it. Costs a table look-up.
 pub(crate) fn entry() -> Option<Arc<Entry>> {
-    // `Err`: the thread ends, and runs the destructors of other thread-locals.
-    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    current().and_then(table::find)
 }
 
+<<<<<<< HEAD
 /// The process whose code calls this is dropped as soon as it waits.
 pub(crate) fn is_ending() -> bool {
     let ending = |entry: &Arc<Entry>| entry.kind == Kind::Worker && (entry.dies() || entry.is_killed());
@@ -28,18 +36,19 @@ pub(crate) fn is_ending() -> bool {
 }
 
 /// Until it is dropped, `entry` is the current process of this thread.
+=======
+/// Until it is dropped, a process is the current one of this thread.
+>>>>>>> 2a34edc1da2425f203f725a2a72f3ee00a5ac58f
 pub(crate) struct Current {
-    outer: Option<Arc<Entry>>,
+    outer: Option<Pid>,
 }
 
-pub(crate) fn enter(entry: &Arc<Entry>) -> Current {
-    let entry = Some(entry.clone());
-    Current { outer: CURRENT.with(|current| current.replace(entry)) }
+pub(crate) fn enter(pid: Pid) -> Current {
+    Current { outer: CURRENT.replace(Some(pid)) }
 }
 
 impl Drop for Current {
     fn drop(&mut self) {
-        let outer = self.outer.take();
-        drop(CURRENT.try_with(|current| current.replace(outer)));
+        CURRENT.set(self.outer);
     }
 }

@@ -7,10 +7,11 @@ use crate::{
     events,
     machine::{Action, Answer, Event, Key, Machine, Report, Token},
     panics,
+    pid::Pid,
     process::{Guarded, launch},
     reason::{Exit, ExitReason},
     reports, rt,
-    spec::SupervisorInit,
+    spec::{BadSpec, ChildSpec, Strategy, SupervisorInit},
     supervisor_ref::{ChildAnswer, ChildError, Request, StartAnswer, StartError, SupervisorRef},
     table::{self, Entry, Notice},
 };
@@ -32,14 +33,14 @@ const TURN: u32 = 64;
 /// The life of one incarnation of a supervisor. However its driver ends, its children end before its exit is reported.
 pub(crate) async fn run(entry: Arc<Entry>, init: SupervisorInit, at: Option<SupervisorRef>) {
     let crew = entry.crew.clone().unwrap_or_default();
+    let at = at.unwrap_or_default();
+    crew.set_at(&at);
     let body = {
         let (entry, crew, at) = (entry.clone(), crew.clone(), at.clone());
         move || drive(entry, crew, init, at).boxed()
     };
     let reason = Guarded::new(entry.clone(), body).await;
-    if let Some(at) = at {
-        at.close();
-    }
+    at.close();
     let ending = AssertUnwindSafe(crew.end_all(&entry));
     if ending.catch_unwind().await.is_err() {
         log::error!(target: "sasl", "{} {} could not end its children", entry.path, entry.pid);
@@ -48,11 +49,16 @@ pub(crate) async fn run(entry: Arc<Entry>, init: SupervisorInit, at: Option<Supe
     entry.finish(reason);
 }
 
-async fn drive(entry: Arc<Entry>, crew: Arc<Crew>, init: SupervisorInit, at: Option<SupervisorRef>) -> Exit {
-    let spec = init();
+async fn drive(entry: Arc<Entry>, crew: Arc<Crew>, init: SupervisorInit, at: SupervisorRef) -> Exit {
+    let Some(spec) = init() else {
+        return Ok(());
+    };
+    let bad = |bad: BadSpec| ExitReason::Error(format!("bad child spec: {bad}"));
+    if spec.flags.strategy == Strategy::SimpleOneForOne && !spec.children.is_empty() {
+        return Err(bad(BadSpec::NotEmpty));
+    }
     let rules = spec.children.iter().map(|child| child.rule.clone());
-    let machine = Machine::new(spec.flags, rules.collect(), rt::now())
-        .map_err(|id| ExitReason::Error(format!("two children are called {id}")))?;
+    let machine = Machine::new(spec.flags, rules.collect(), rt::now()).map_err(bad)?;
     let next_key = spec.children.len() as Key;
     {
         let mut inside = crew.inside();
@@ -61,7 +67,7 @@ async fn drive(entry: Arc<Entry>, crew: Arc<Crew>, init: SupervisorInit, at: Opt
         inside.machine = Some(machine);
     }
     let (tx, rx) = flume::unbounded();
-    let requests = at.map(|at| at.open(entry.pid).into_stream());
+    let requests = at.open(entry.pid).into_stream();
     let mut driver = Driver {
         entry,
         crew,
@@ -86,6 +92,18 @@ async fn drive(entry: Arc<Entry>, crew: Arc<Crew>, init: SupervisorInit, at: Opt
     }
 }
 
+fn done(answer: Answer) -> Result<(), ChildError> {
+    match answer {
+        Answer::NotFound => Err(ChildError::NotFound),
+        Answer::Running => Err(ChildError::Running),
+        Answer::Restarting => Err(ChildError::Restarting),
+        Answer::SimpleOneForOne => Err(ChildError::SimpleOneForOne),
+        Answer::BadSpec(bad) => Err(ChildError::BadSpec(bad)),
+        Answer::Ending => Err(ChildError::NoSupervisor),
+        _ => Ok(()),
+    }
+}
+
 /// Who waits for an answer.
 enum Caller {
     Start(StartAnswer),
@@ -97,7 +115,7 @@ struct Driver {
     crew: Arc<Crew>,
     tx: flume::Sender<Notice>,
     notices: RecvStream<'static, Notice>,
-    requests: Option<RecvStream<'static, Request>>,
+    requests: RecvStream<'static, Request>,
     callers: HashMap<Token, Caller>,
     next_key: Key,
     next_token: Token,
@@ -146,6 +164,7 @@ impl Driver {
                 panics::discard(spec);
             }
             Action::Answer { token, answer } => self.answer(token, answer),
+            Action::Progress { key, pid } => self.progress(key, pid),
             Action::Ready => self.entry.ready(),
             Action::Report(report) => self.report(&report),
             Action::Exit { reason, cause } => {
@@ -168,9 +187,18 @@ impl Driver {
         let again = u64::from(incarnation > 0);
         self.entry.tree_restarts.fetch_add(again, Ordering::Relaxed);
         events::started(&entry);
-        reports::progress(&self.entry, &entry, &spec.rule);
         launch(entry, spec.start);
         Some(todo)
+    }
+
+    fn progress(&self, key: Key, pid: Pid) {
+        let inside = self.crew.inside();
+        let up = inside.specs.get(&key).zip(inside.members.get(&pid));
+        let up = up.map(|(spec, member)| (spec.rule.clone(), member.entry.clone()));
+        drop(inside);
+        if let Some((rule, entry)) = up {
+            reports::progress(&self.entry, &entry, &rule);
+        }
     }
 
     fn report(&self, report: &Report) {
@@ -198,21 +226,28 @@ impl Driver {
                 Answer::Started(pid) => Ok(pid),
                 Answer::AlreadyStarted(pid) => Err(StartError::AlreadyStarted(pid)),
                 Answer::Failed(reason) => Err(StartError::Failed(reason)),
+                Answer::Ignored => Err(StartError::Ignored),
+                Answer::BadSpec(bad) => Err(StartError::BadSpec(bad)),
                 Answer::NotFound => Err(StartError::NotFound),
+                Answer::Running => Err(StartError::Running),
+                Answer::Restarting => Err(StartError::Restarting),
+                Answer::SimpleOneForOne => Err(StartError::SimpleOneForOne),
                 Answer::Ending => Err(StartError::NoSupervisor),
-                Answer::AlreadyPresent | Answer::Done | Answer::Running | Answer::Restarting => {
-                    Err(StartError::AlreadyPresent)
-                }
+                Answer::AlreadyPresent | Answer::Done => Err(StartError::AlreadyPresent),
             })),
-            Some(Caller::Child(caller)) => drop(caller.send(match answer {
-                Answer::NotFound => Err(ChildError::NotFound),
-                Answer::Running => Err(ChildError::Running),
-                Answer::Restarting => Err(ChildError::Restarting),
-                Answer::Ending => Err(ChildError::NoSupervisor),
-                _ => Ok(()),
-            })),
+            Some(Caller::Child(caller)) => drop(caller.send(done(answer))),
             None => {}
         }
+    }
+
+    fn replace(&self, spec: ChildSpec) -> Result<(), Answer> {
+        let old = {
+            let mut inside = self.crew.inside();
+            let key = inside.machine.as_mut().ok_or(Answer::Ending)?.replace_child(spec.rule.clone())?;
+            inside.specs.insert(key, spec)
+        };
+        panics::discard(old);
+        Ok(())
     }
 
     fn token(&mut self, caller: Caller) -> Token {
@@ -236,13 +271,26 @@ impl Driver {
                 let token = Some(self.token(Caller::Start(caller)));
                 Some(Event::RestartChild { id, token })
             }
-            Request::Terminate(id, caller) => {
+            Request::Terminate(child, caller) => {
                 let token = caller.map(|caller| self.token(Caller::Child(caller)));
-                Some(Event::TerminateChild { id, token })
+                Some(Event::TerminateChild { child, token })
             }
             Request::Delete(id, caller) => {
                 let token = Some(self.token(Caller::Child(caller)));
                 Some(Event::DeleteChild { id, token })
+            }
+            Request::Replace(spec, caller) => {
+                let (caller, replaced) = (caller, self.replace(spec));
+                caller.send(replaced.map_or_else(done, Ok)).ok();
+                None
+            }
+            Request::Count(caller) => {
+                caller.send(self.crew.count()).ok();
+                None
+            }
+            Request::Spec(child, caller) => {
+                caller.send(self.crew.spec(&child)).ok();
+                None
             }
             Request::Which(caller) => {
                 let views = self.crew.views(rt::now());
@@ -274,9 +322,7 @@ impl Driver {
                 }
             });
         }
-        while let Some(requests) = &mut self.requests
-            && let Poll::Ready(Some(request)) = Pin::new(requests).poll_next(cx)
-        {
+        while let Poll::Ready(Some(request)) = Pin::new(&mut self.requests).poll_next(cx) {
             if let Some(event) = self.on_request(request) {
                 return Poll::Ready(event);
             }

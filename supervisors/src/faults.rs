@@ -3,18 +3,18 @@
 //! ```
 //! use supervisors::{ExitReason, fault_point, fault_result, faults};
 //!
-//! fn write(piece: u32) -> Result<(), ExitReason> {
-//!     fault_point!("store.begin");
-//!     fault_result!("store.write", piece = piece)?;
+//! fn write(page: u32) -> Result<(), ExitReason> {
+//!     fault_point!("cache.begin");
+//!     fault_result!("cache.write", page = page)?;
 //!     Ok(())
 //! }
 //!
 //! assert_eq!(write(7), Ok(()));
-//! let armed = faults::arm("store.*", "1*off->1*error(disk full)").expect("good grammar");
-//! assert_eq!(write(7), Err(ExitReason::error("disk full (injected at store.write)")));
+//! let armed = faults::arm("cache.*", "1*off->1*error(disk full)").expect("good grammar");
+//! assert_eq!(write(7), Err(ExitReason::error("disk full (injected at cache.write)")));
 //! assert_eq!(write(7), Ok(()));
-//! assert_eq!(armed.log().to_string(), r#"{"by":"point","site":"store.begin","path":"","hit":1,"task":"off"}
-//! {"by":"point","site":"store.write","path":"","hit":1,"task":"error(disk full)"}
+//! assert_eq!(armed.log().to_string(), r#"{"by":"point","site":"cache.begin","path":"","hit":1,"task":"off"}
+//! {"by":"point","site":"cache.write","path":"","hit":1,"task":"error(disk full)"}
 //! "#);
 //! ```
 //!
@@ -40,12 +40,12 @@
 //! reached. Without a percentage and a count a term always fires.
 //!
 //! The tasks are `off`, `return(value)`, `error(text)`, `panic(text)`, `exit(reason)`, `delay(millis)` (or `sleep`), `busy(millis)`,
-//! `hang` (or `pause`), `yield` and `print(text)`: see [`Task`]. A reason is `normal`, `shutdown`, `killed`, `environment: text` or a
+//! `hang` (or `pause`), `yield` and `print(text)`: see [`Task`]. A reason is `normal`, `shutdown`, `shutdown: text`, `killed`, `environment: text` or a
 //! text, which stands for an error. Only `fail`'s `delay` is different: it spins, which here is called `busy`. An argument may hold
 //! `)`, `->` and `;`, as long as no term could end there.
 //!
 //! A list of points ([`Plan::parse`], [`from_env`]) is `name=tasks;name=tasks`. The name is a glob; before it may stand a glob of the
-//! process path and a `:`, behind it conditions: `**/peer *:wire.block[piece=7,kind=data*]=5%panic`.
+//! process path and a `:`, behind it conditions: `**/peer *:wire.read[page=7,kind=data*]=5%panic`.
 //!
 //! # What a seed fixes
 //!
@@ -53,27 +53,33 @@
 //! process path (over all incarnations, since the plan was armed). So the same seed fires at the same hits, whatever the threads
 //! do. What it does not fix: how often and in which order the processes come to their points; who gets the last of a shared
 //! count ([`Point::each`] makes counts the process's own); and code outside of any process, where all threads count together.
-//! What was done stands in a [`Log`], which [`Plan::replay`] does again.
+//! What was done stands in a [`Log`], which [`Plan::replay`] and [`Monkey::replay`] do again.
 
+mod census;
 mod dice;
 mod grammar;
 mod list;
 mod log;
+mod monkey;
 mod plan;
 mod point;
 mod site;
+mod spend;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod way;
 
 pub use grammar::Task;
 pub use log::{Action, Log, LogError};
+pub use monkey::Monkey;
 pub use plan::{Armed, Plan, PointInfo, armed, disarm_all, seed};
 pub use point::Point;
 pub use site::{Fault, Given, SiteInfo, sites};
 #[doc(hidden)]
 pub use site::{Outcome, Site};
 pub use syntax::{Problem, SyntaxError};
+pub use way::Way;
 
 use crate::rt;
 use std::{fmt, sync::atomic::Ordering};
@@ -215,3 +221,8 @@ macro_rules! __fault_outcome {
         }
     }};
 }
+
+/// The code in docs/faults.md is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/faults.md")]
+struct Page;

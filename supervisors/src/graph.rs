@@ -41,8 +41,9 @@ impl Snapshot {
     /// A graph for Graphviz (`dot -Tsvg`): rounded boxes are supervisors, double-walled ones have a thread of their own, dotted
     /// lines are links.
     pub fn to_dot(&self) -> String {
-        let mut out = format!("digraph \"{}\" {{\n", dot_text(&self.root.path));
-        out.push_str("    node [shape=box, style=filled, fontname=\"sans-serif\"];\n    edge [arrowhead=none];\n");
+        let mut out = String::from(
+            "digraph tree {\n    node [shape=box, style=filled, fontname=\"sans-serif\"];\n    edge [arrowhead=none];\n",
+        );
         for (at, node) in self.nodes().enumerate() {
             let shape = match node.kind {
                 Kind::Supervisor => ", style=\"filled,rounded\"",
@@ -89,9 +90,12 @@ fn label(node: &Node) -> String {
 /// Mermaid's own entities, which its parser leaves alone, for all that means something in a quoted label: quotes, Markdown, HTML.
 fn mermaid_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
         match c {
             '\n' => out.push_str("<br/>"),
+            // It would begin a list.
+            '.' | '-' | '+' if rest.peek() == Some(&' ') => write!(out, "#{};", u32::from(c)).unwrap_or_default(),
             '"' | '#' | '&' | '<' | '>' | '`' | '\\' | ';' | '*' | '_' | '[' | ']' | '(' | ')' | '{' | '}' | '|'
             | '~' | '$' => {
                 write!(out, "#{};", u32::from(c)).unwrap_or_default();
@@ -182,7 +186,7 @@ mod tests {
     #[test]
     fn dot_has_every_node_and_line_and_no_name_breaks_out() {
         let text = odd().to_dot();
-        assert!(text.starts_with("digraph \"top\\nline\" {\n"), "{text}");
+        assert!(text.starts_with("digraph tree {\n"), "{text}");
         assert!(text.contains(r#"    n1 [label="say \"hi\" <b>\\N #1; `x` <2>\nrunning", fillcolor"#), "{text}");
         for line in ["    n0 -> n1;", "    n0 -> n2;", "    n1 -> n2 [style=dotted, constraint=false];", "}"] {
             assert!(text.lines().any(|l| l == line), "{line} in\n{text}");

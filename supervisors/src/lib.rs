@@ -26,7 +26,8 @@
 //! `slots` runs jobs on bastion and `rt` is the door to clock, dice and threads; `panics`, `process` and `blocking` turn every way of
 //! ending into one [`ExitReason`]; `table` knows every live process; `machine` decides, as a pure state machine, what a supervisor
 //! does, `driver` does it, and `crew` promises that no child outlives it; `mailbox`, `monitor` and `supervisor_ref` are how
-//! processes reach each other; `snapshot`, `draw`, `events` and `reports` are what people see.
+//! processes reach each other; `snapshot` (drawn by `draw` and `graph`), `events` and `reports` are what people and machines see, `json` how;
+//! `predict` runs the machine ahead of time.
 //!
 //! It never knows what its processes are for, and never shows bastion to them.
 
@@ -36,11 +37,16 @@ mod current;
 mod draw;
 mod driver;
 mod events;
+<<<<<<< HEAD
 mod graph;
 mod json;
 mod link;
+=======
+>>>>>>> 2a34edc1da2425f203f725a2a72f3ee00a5ac58f
 pub mod faults;
 mod glob;
+mod graph;
+mod json;
 mod machine;
 mod mailbox;
 mod monitor;
@@ -72,8 +78,8 @@ pub use process::Process;
 pub use reason::{Exit, ExitReason};
 pub use reports::{ErrorContext, Offender, Report, ReportKind, Reports, Who, record_to_json, reports};
 pub use snapshot::{Budget, Node, Rules, Snapshot, Status, Waiting, restarts_in_tree, snapshot};
-pub use spec::{Backoff, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
-pub use supervisor_ref::{ChildError, ChildInfo, StartError, SupervisorRef};
+pub use spec::{AutoShutdown, Backoff, BadSpec, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
+pub use supervisor_ref::{ChildCount, ChildError, ChildInfo, ChildKey, SpecInfo, StartError, SupervisorRef};
 pub use system::{System, start};
 
 /// The code in the README is compiled and run.

@@ -17,7 +17,7 @@ pub(crate) use messages::{Action, Answer, Event, Report};
 use crate::{
     pid::Pid,
     reason::ExitReason,
-    spec::{Backoff, Flags, Kind, Restart, Shutdown, Strategy},
+    spec::{AutoShutdown, Backoff, BadSpec, Flags, Kind, Restart, Shutdown, Strategy},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -40,6 +40,7 @@ pub(crate) struct Rule {
     pub(crate) kind: Kind,
     pub(crate) restart: Restart,
     pub(crate) shutdown: Shutdown,
+    pub(crate) significant: bool,
     pub(crate) backoff: Option<Backoff>,
     pub(crate) awaits_init: bool,
 }
@@ -77,7 +78,7 @@ pub(crate) enum After {
     Stay,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Child {
     pub(crate) rule: Rule,
     pub(crate) state: State,
@@ -114,6 +115,15 @@ impl Child {
         }
     }
 
+    /// It has no process that is up, and is about to have one. A child that was just asked for is not meant.
+    pub(crate) fn is_restarting(&self) -> bool {
+        match self.state {
+            State::Waiting | State::Launching | State::BackingOff { .. } => true,
+            State::Starting { .. } => self.fresh.is_none(),
+            State::Running { .. } | State::Stopping { .. } | State::Stopped => false,
+        }
+    }
+
     pub(crate) fn pid(&self) -> Option<Pid> {
         match self.state {
             State::Starting { pid } | State::Running { pid } | State::Stopping { pid, .. } => Some(pid),
@@ -135,7 +145,7 @@ enum Phase {
 }
 
 /// Invariant: a child is in at most one of `to_stop`, `stopping`, `to_start`, `starting`, `backing_off`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Machine {
     flags: Flags,
     phase: Phase,
@@ -156,8 +166,8 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// The children get the keys `0..` in start order. `Err`: two have this id.
-    pub(crate) fn new(flags: Flags, rules: Vec<Rule>, now: Instant) -> Result<Self, Arc<str>> {
+    /// The children get the keys `0..` in start order.
+    pub(crate) fn new(flags: Flags, rules: Vec<Rule>, now: Instant) -> Result<Self, BadSpec> {
         let mut machine = Self {
             flags,
             phase: Phase::Booting,
@@ -173,13 +183,37 @@ impl Machine {
             history: VecDeque::new(),
         };
         for (key, rule) in (0..).zip(rules) {
+            machine.check(&rule)?;
             if machine.by_id.insert(rule.id.clone(), key).is_some() {
-                return Err(rule.id);
+                return Err(BadSpec::DuplicateChild { id: rule.id.to_string() });
             }
             machine.children.insert(key, Child::new(rule, now));
             machine.to_start.insert(key);
         }
         Ok(machine)
+    }
+
+    /// What a supervisor with these flags has against this child.
+    pub(crate) fn check(&self, rule: &Rule) -> Result<(), BadSpec> {
+        let id = || rule.id.to_string();
+        match rule.restart {
+            _ if !rule.significant => Ok(()),
+            _ if self.flags.auto_shutdown == AutoShutdown::Never => {
+                Err(BadSpec::SignificantWithoutAutoShutdown { id: id() })
+            }
+            Restart::Permanent => Err(BadSpec::SignificantPermanent { id: id() }),
+            Restart::Transient | Restart::Temporary => Ok(()),
+        }
+    }
+
+    /// Children come and go, and are ended side by side.
+    pub(crate) fn is_simple(&self) -> bool {
+        self.flags.strategy == Strategy::SimpleOneForOne
+    }
+
+    /// One child's end and start mean nothing to the others.
+    fn is_one_for_one(&self) -> bool {
+        matches!(self.flags.strategy, Strategy::OneForOne | Strategy::SimpleOneForOne)
     }
 
     /// Takes `event`; the actions are to be performed in order, before the next event.
@@ -195,7 +229,7 @@ impl Machine {
             Event::Tick => self.tick(now, &mut out),
             Event::Shutdown { reason } => self.begin_ending(reason, None, &mut out),
             Event::StartChild { key, rule, token } => self.start_child(key, rule, token, now, &mut out),
-            Event::TerminateChild { id, token } => self.terminate_child(&id, token, now, &mut out),
+            Event::TerminateChild { child, token } => self.terminate_child(&child, token, now, &mut out),
             Event::RestartChild { id, token } => self.restart_child(&id, token, &mut out),
             Event::DeleteChild { id, token } => self.delete_child(&id, token, &mut out),
         }
@@ -249,6 +283,7 @@ impl Machine {
         self.starting.remove(&key);
         if let Some(child) = self.children.get_mut(&key) {
             child.state = State::Running { pid };
+            out.push(Action::Progress { key, pid });
             if let Some(Some(token)) = child.fresh.take() {
                 let answer = Answer::Started(pid);
                 out.push(Action::Answer { token, answer });
@@ -277,9 +312,9 @@ impl Machine {
         }
     }
 
-    /// One at a time and the youngest first; a dynamic supervisor's children do not depend on each other: all at once.
+    /// One at a time and the youngest first; the children of a simple supervisor do not depend on each other: all at once.
     fn stop_marked(&mut self, now: Instant, out: &mut Vec<Action>) {
-        while self.flags.dynamic || self.stopping.is_empty() {
+        while self.is_simple() || self.stopping.is_empty() {
             let Some(key) = self.to_stop.pop_last() else {
                 return;
             };
@@ -310,7 +345,7 @@ impl Machine {
     }
 
     fn start_marked(&mut self, out: &mut Vec<Action>) {
-        let free = self.flags.strategy == Strategy::OneForOne && self.phase != Phase::Booting;
+        let free = self.is_one_for_one() && self.phase != Phase::Booting;
         if free {
             for key in std::mem::take(&mut self.to_start) {
                 self.start(key, out);
@@ -324,7 +359,7 @@ impl Machine {
             return;
         };
         let before = |set: &BTreeSet<Key>| set.first().is_some_and(|first| *first < key);
-        let depends = self.flags.strategy != Strategy::OneForOne;
+        let depends = !self.is_one_for_one();
         if !(before(&self.starting) || depends && before(&self.backing_off)) {
             self.to_start.remove(&key);
             self.start(key, out);

@@ -4,6 +4,9 @@
 //! they are told at once. It is the machine that runs the real tree, so a prediction cannot drift from it; a property test
 //! compares the two over random trees (`tests/prediction.rs`).
 //!
+//! Links are followed as far as the snapshot shows them: who does not trap exits ends with the same reason, unless that is `normal`; what
+//! a process does that traps exits, or hears of it through a monitor, is its own business and not predicted.
+//!
 //! What is assumed, since a snapshot cannot know it: whatever is started again comes up; whoever is told to end does so in time, with the
 //! reason it was given; a supervisor's init gives the same children as last time, those that are gone by now excepted; nothing else happens
 //! meanwhile.

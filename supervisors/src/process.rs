@@ -164,7 +164,7 @@ impl Future for Guarded {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitReason> {
         let this = &mut *self;
-        let _current = current::enter(&this.entry);
+        let _current = current::enter(this.entry.pid);
         this.entry.waker.register(cx.waker());
         if this.entry.is_signalled()
             && let Some(reason) = this.on_signal()

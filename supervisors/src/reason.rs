@@ -11,6 +11,15 @@ pub enum ExitReason {
     Normal,
     /// Ordered by the supervisor; or a supervisor that gave up because its restart intensity was reached.
     Shutdown,
+    /// OTP's `{shutdown, Term}`: an orderly end that has something to tell.
+    ShutdownWith(String),
+    /// OTP's `{shutdown, {failed_to_start_child, Id, Reason}}`: a supervisor whose initial start failed, and has been undone.
+    FailedToStartChild {
+        /// Which child.
+        id: String,
+        /// Why that one ended before it was up.
+        reason: Box<ExitReason>,
+    },
     /// Ended from outside without being asked: `kill`, `brutal_kill`, or a shutdown that took too long.
     Killed,
     /// The outside world did this (refused, reset, timed out, disk full). Restarted after a back-off and never
@@ -33,9 +42,18 @@ pub enum ExitReason {
 pub type Exit = Result<(), ExitReason>;
 
 impl ExitReason {
-    /// `normal` or `shutdown`: a transient child that ends so is not restarted.
+    /// `normal`, `shutdown` or `{shutdown, _}`: a transient child that ends so is not restarted.
     pub fn is_normal(&self) -> bool {
-        matches!(self, Self::Normal | Self::Shutdown)
+        matches!(self, Self::Normal | Self::Shutdown | Self::ShutdownWith(_) | Self::FailedToStartChild { .. })
+    }
+
+    /// The environment is to blame, perhaps for a child far below that did not start.
+    pub fn is_environment(&self) -> bool {
+        match self {
+            Self::Environment(_) => true,
+            Self::FailedToStartChild { reason, .. } => reason.is_environment(),
+            _ => false,
+        }
     }
 
     /// For `map_err`: the network or the disk is to blame.
@@ -54,6 +72,8 @@ impl fmt::Display for ExitReason {
         match self {
             Self::Normal => f.write_str("normal"),
             Self::Shutdown => f.write_str("shutdown"),
+            Self::ShutdownWith(text) => write!(f, "shutdown: {text}"),
+            Self::FailedToStartChild { id, reason } => write!(f, "shutdown: failed to start {id}: {reason}"),
             Self::Killed => f.write_str("killed"),
             Self::Environment(text) => write!(f, "environment: {text}"),
             Self::Error(text) => write!(f, "error: {text}"),

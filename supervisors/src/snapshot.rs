@@ -5,16 +5,16 @@
 
 mod budget;
 mod gather;
-mod glob;
 
 pub use budget::Budget;
 pub(crate) use budget::Span;
 
 use crate::{
+    glob::glob,
     json,
     pid::Pid,
     reason::ExitReason,
-    spec::{Backoff, Kind, Restart, Shutdown, Strategy},
+    spec::{AutoShutdown, Backoff, Kind, Restart, Shutdown, Strategy},
     table::{self, Entry},
 };
 use serde::Serialize;
@@ -62,6 +62,8 @@ pub struct Rules {
     /// How it is ended. JSON: `"brutal_kill"`, `"infinity"` or milliseconds.
     #[serde(serialize_with = "json::shutdown")]
     pub shutdown: Shutdown,
+    /// Its own end may end its supervisor.
+    pub significant: bool,
     /// The wait after an exit that the environment caused; `None`: [`Backoff::default`].
     #[serde(serialize_with = "json::backoff")]
     pub backoff: Option<Backoff>,
@@ -111,12 +113,14 @@ pub struct Node {
     pub links: Vec<Pid>,
     /// Processes that it monitors by [`Process::monitor`](crate::Process::monitor), one for each monitor.
     pub monitors: Vec<Pid>,
+    /// It hears exit signals instead of ending by them.
+    pub traps_exit: bool,
     /// From its child spec; `None`: the snapshot begins here.
     pub rules: Option<Rules>,
     /// Of a supervisor that runs.
     pub strategy: Option<Strategy>,
-    /// Of a supervisor that runs: children that are not started again are forgotten, and all end at once.
-    pub dynamic: bool,
+    /// Of a supervisor that runs.
+    pub auto_shutdown: Option<AutoShutdown>,
     /// Of a supervisor that runs: how many restarts it has had lately, and how many it may have.
     pub budget: Option<Budget>,
     /// In start order.
@@ -143,9 +147,10 @@ impl Default for Node {
             uptime: None,
             links: Vec::new(),
             monitors: Vec::new(),
+            traps_exit: false,
             rules: None,
             strategy: None,
-            dynamic: false,
+            auto_shutdown: None,
             budget: None,
             children: Vec::new(),
         }
@@ -180,7 +185,7 @@ impl Snapshot {
 
     /// Those whose path fits: `*` stands for any part of one name, `**` for any number of names.
     pub fn find(&self, path_glob: &str) -> Vec<&Node> {
-        let fits = |node: &&Node| glob::fits(path_glob, &node.path);
+        let fits = |node: &&Node| glob(path_glob, &node.path);
         self.nodes().filter(fits).collect()
     }
 
@@ -197,9 +202,9 @@ impl Snapshot {
     ///   "pid": 7, "name": "peer 1", "role": "peer", "type": "worker", "path": "top/peers_sup/peer 1", "parent": 4,
     ///   "status": "running", "restarts": 2, "last_exit": {"panic": {"message": "boom", "location": "src/peer.rs:12:5"}},
     ///   "gave_up": null, "mailbox": {"len": 0, "high_water": 17}, "polls": 120, "busy_ms": 3.25, "uptime_ms": 5012.5,
-    ///   "links": [8], "monitors": [],
+    ///   "links": [8], "monitors": [], "traps_exit": false,
     ///   "rules": {"restart": "permanent", "shutdown": 5000.0, "backoff": null, "awaits_init": false, "given": true, "failures": 0},
-    ///   "strategy": null, "dynamic": false, "budget": null, "children": []
+    ///   "strategy": null, "auto_shutdown": null, "budget": null, "children": []
     /// }
     /// ```
     ///

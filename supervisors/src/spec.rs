@@ -1,6 +1,12 @@
 //! Child specs and supervisor flags: supervision as data. Nothing here runs.
 
-use crate::{blocking::BlockingProcess, machine::Rule, process::Process, reason::Exit, supervisor_ref::SupervisorRef};
+use crate::{
+    blocking::BlockingProcess,
+    machine::Rule,
+    process::Process,
+    reason::Exit,
+    supervisor_ref::{SpecInfo, SupervisorRef},
+};
 use futures::future::BoxFuture;
 use serde::Serialize;
 use std::{fmt, future::Future, sync::Arc, time::Duration};
@@ -39,6 +45,24 @@ pub enum Strategy {
     OneForAll,
     /// Those started after it are ended, in reverse start order, and started again in start order.
     RestForOne,
+    /// Nothing. The supervisor starts empty, children of one kind come and go by
+    /// [`start_child`](crate::SupervisorRef::start_child), the function that makes their specs being OTP's template; one that will not be
+    /// restarted is forgotten, and all are ended at once, side by side. A child is known by its pid; its id says which it is to people, and is
+    /// not used twice at a time, so that a path leads to one process.
+    SimpleOneForOne,
+}
+
+/// When a supervisor ends by itself because [significant](ChildSpec::significant) children have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AutoShutdown {
+    /// Never: then no child may be significant.
+    #[default]
+    Never,
+    /// When any significant child has ended by itself and is not restarted.
+    AnySignificant,
+    /// When the last of the significant children that run has.
+    AllSignificant,
 }
 
 impl fmt::Display for Strategy {
@@ -47,6 +71,7 @@ impl fmt::Display for Strategy {
             Self::OneForOne => "one_for_one",
             Self::OneForAll => "one_for_all",
             Self::RestForOne => "rest_for_one",
+            Self::SimpleOneForOne => "simple_one_for_one",
         })
     }
 }
@@ -60,15 +85,19 @@ pub struct Flags {
     pub intensity: u32,
     /// The sliding window for `intensity`.
     pub period: Duration,
-    /// Children come and go at run time: one that will not be restarted is forgotten, and all are ended at once when
-    /// the supervisor ends (Elixir's `DynamicSupervisor`). Without it the spec stays, as in OTP.
-    pub dynamic: bool,
+    /// Whether it ends by itself when significant children have ended.
+    pub auto_shutdown: AutoShutdown,
 }
 
 impl Flags {
     /// OTP's default: `one_for_one`, at most 1 restart in 5 s.
     pub const fn one_for_one() -> Self {
-        Self { strategy: Strategy::OneForOne, intensity: 1, period: Duration::from_secs(5), dynamic: false }
+        Self {
+            strategy: Strategy::OneForOne,
+            intensity: 1,
+            period: Duration::from_secs(5),
+            auto_shutdown: AutoShutdown::Never,
+        }
     }
 
     /// `rest_for_one`, at most 1 restart in 5 s.
@@ -81,16 +110,58 @@ impl Flags {
         Self { strategy: Strategy::OneForAll, ..Self::one_for_one() }
     }
 
+    /// `simple_one_for_one`, at most 1 restart in 5 s.
+    pub const fn simple_one_for_one() -> Self {
+        Self { strategy: Strategy::SimpleOneForOne, ..Self::one_for_one() }
+    }
+
     /// At most `restarts` within `period`; one more and the supervisor gives up.
     pub const fn intensity(self, restarts: u32, period: Duration) -> Self {
         Self { intensity: restarts, period, ..self }
     }
 
-    /// See [`Flags::dynamic`](#structfield.dynamic).
-    pub const fn dynamic(self) -> Self {
-        Self { dynamic: true, ..self }
+    /// OTP's default is to never do so.
+    pub const fn auto_shutdown(self, when: AutoShutdown) -> Self {
+        Self { auto_shutdown: when, ..self }
     }
 }
+
+/// Why a child spec is refused. A supervisor whose init gives one ends with an error that says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadSpec {
+    /// OTP's `duplicate_child_name`: two children have this id.
+    DuplicateChild {
+        /// The id.
+        id: String,
+    },
+    /// OTP's `bad_combination`: the child is significant and the supervisor's [`AutoShutdown`] is `Never`.
+    SignificantWithoutAutoShutdown {
+        /// The child's id.
+        id: String,
+    },
+    /// OTP's `bad_combination`: the child is significant and permanent, and so never ends for good.
+    SignificantPermanent {
+        /// The child's id.
+        id: String,
+    },
+    /// A simple_one_for_one supervisor starts without children.
+    NotEmpty,
+}
+
+impl fmt::Display for BadSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DuplicateChild { id } => write!(f, "two children are called {id}"),
+            Self::SignificantWithoutAutoShutdown { id } => {
+                write!(f, "{id} is significant, and its supervisor never shuts itself down")
+            }
+            Self::SignificantPermanent { id } => write!(f, "{id} is significant and permanent"),
+            Self::NotEmpty => f.write_str("a simple_one_for_one supervisor starts without children"),
+        }
+    }
+}
+
+impl std::error::Error for BadSpec {}
 
 /// How long a child waits before it is started again after an [`Environment`](crate::ExitReason::Environment) exit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -128,7 +199,7 @@ pub struct SupervisorSpec {
 
 pub(crate) type WorkerStart = Arc<dyn Fn(Process) -> BoxFuture<'static, Exit> + Send + Sync>;
 pub(crate) type BlockingStart = Arc<dyn Fn(BlockingProcess) -> Exit + Send + Sync>;
-pub(crate) type SupervisorInit = Arc<dyn Fn() -> SupervisorSpec + Send + Sync>;
+pub(crate) type SupervisorInit = Arc<dyn Fn() -> Option<SupervisorSpec> + Send + Sync>;
 
 #[derive(Clone)]
 pub(crate) enum Start {
@@ -166,8 +237,15 @@ impl ChildSpec {
             Kind::Supervisor => Shutdown::Infinity,
             Kind::Worker | Kind::Blocking => Shutdown::Timeout(Duration::from_secs(5)),
         };
-        let rule =
-            Rule { id: id.into(), kind, restart: Restart::Permanent, shutdown, backoff: None, awaits_init: supervisor };
+        let rule = Rule {
+            id: id.into(),
+            kind,
+            restart: Restart::Permanent,
+            shutdown,
+            significant: false,
+            backoff: None,
+            awaits_init: supervisor,
+        };
         Self { rule, role: None, traps: supervisor, protected: false, start }
     }
 
@@ -190,21 +268,24 @@ impl ChildSpec {
         Self::new(id.into(), Kind::Blocking, Start::Blocking(Arc::new(start)))
     }
 
-    /// A supervisor. `init` is called for every incarnation.
-    pub fn supervisor<F>(id: impl Into<String>, init: F) -> Self
+    /// A supervisor. `init` is called for every incarnation and returns a [`SupervisorSpec`], or an `Option` of one: `None` is OTP's
+    /// `ignore`, nothing is to be supervised, and the child stays known without a process.
+    pub fn supervisor<F, S>(id: impl Into<String>, init: F) -> Self
     where
-        F: Fn() -> SupervisorSpec + Send + Sync + 'static,
+        F: Fn() -> S + Send + Sync + 'static,
+        S: Into<Option<SupervisorSpec>>,
     {
-        let init: SupervisorInit = Arc::new(init);
+        let init: SupervisorInit = Arc::new(move || init().into());
         Self::new(id.into(), Kind::Supervisor, Start::Supervisor { init, at: None })
     }
 
     /// A supervisor that can be reached through `at`, across its restarts.
-    pub fn supervisor_at<F>(id: impl Into<String>, at: SupervisorRef, init: F) -> Self
+    pub fn supervisor_at<F, S>(id: impl Into<String>, at: SupervisorRef, init: F) -> Self
     where
-        F: Fn() -> SupervisorSpec + Send + Sync + 'static,
+        F: Fn() -> S + Send + Sync + 'static,
+        S: Into<Option<SupervisorSpec>>,
     {
-        let (init, at): (SupervisorInit, _) = (Arc::new(init), Some(at));
+        let (init, at): (SupervisorInit, _) = (Arc::new(move || init().into()), Some(at));
         Self::new(id.into(), Kind::Supervisor, Start::Supervisor { init, at })
     }
 
@@ -240,9 +321,16 @@ impl ChildSpec {
         self
     }
 
-    /// The next sibling is started only when this one has called [`Process::ready`]. Supervisors always do.
+    /// The next sibling is started only when this one has called [`Process::ready`]. Supervisors always do. One that returns `Ok(())`
+    /// before it is ready had nothing to do (OTP's `ignore`): it stays known without a process, or is forgotten if it is temporary.
     pub fn awaits_init(mut self) -> Self {
         self.rule.awaits_init = true;
+        self
+    }
+
+    /// Its own end may end its supervisor: see [`AutoShutdown`]. Only for transient and temporary children.
+    pub fn significant(mut self) -> Self {
+        self.rule.significant = true;
         self
     }
 
@@ -255,6 +343,23 @@ impl ChildSpec {
     /// Unique among its siblings.
     pub fn id(&self) -> &str {
         &self.rule.id
+    }
+}
+
+impl From<&ChildSpec> for SpecInfo {
+    fn from(spec: &ChildSpec) -> Self {
+        let rule = &spec.rule;
+        Self {
+            id: rule.id.to_string(),
+            role: spec.role.unwrap_or(&rule.id).to_string(),
+            kind: rule.kind,
+            restart: rule.restart,
+            shutdown: rule.shutdown,
+            significant: rule.significant,
+            backoff: rule.backoff,
+            awaits_init: rule.awaits_init,
+            trap_exit: spec.traps,
+        }
     }
 }
 

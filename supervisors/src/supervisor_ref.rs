@@ -3,11 +3,12 @@
 //! Made before the supervisor, and right across its restarts. Never waits for anything but the answer.
 
 use crate::{
+    json,
     pid::Pid,
     reason::ExitReason,
     snapshot::Status,
-    spec::{ChildSpec, Kind},
-    table::lock,
+    spec::{Backoff, BadSpec, ChildSpec, Kind, Restart, Shutdown},
+    table::{self, lock},
 };
 use futures::channel::oneshot;
 use serde::Serialize;
@@ -28,8 +29,19 @@ pub enum StartError {
     AlreadyPresent,
     /// It ended before it was up. A spec that was new is forgotten.
     Failed(ExitReason),
+    /// Its init had nothing to do, which OTP answers with `{ok, undefined}`: the child is known and has no process. A temporary one, or
+    /// one of a simple supervisor, is forgotten.
+    Ignored,
+    /// The supervisor does not take such a child.
+    BadSpec(BadSpec),
     /// No child has this id (`restart_child`).
     NotFound,
+    /// It runs (`restart_child`).
+    Running,
+    /// It is about to be started again (`restart_child`).
+    Restarting,
+    /// A simple_one_for_one supervisor knows no ids to restart by (`restart_child`).
+    SimpleOneForOne,
     /// The supervisor has ended, or is about to.
     NoSupervisor,
 }
@@ -40,7 +52,12 @@ impl fmt::Display for StartError {
             Self::AlreadyStarted(pid) => write!(f, "already started as {pid}"),
             Self::AlreadyPresent => f.write_str("already present"),
             Self::Failed(reason) => write!(f, "did not start: {reason}"),
+            Self::Ignored => f.write_str("had nothing to do"),
+            Self::BadSpec(bad) => bad.fmt(f),
             Self::NotFound => f.write_str("no such child"),
+            Self::Running => f.write_str("the child runs"),
+            Self::Restarting => f.write_str("the child is being restarted"),
+            Self::SimpleOneForOne => f.write_str("a simple_one_for_one supervisor restarts no child by its id"),
             Self::NoSupervisor => f.write_str("the supervisor does not run"),
         }
     }
@@ -48,8 +65,8 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// Why a child was not terminated or deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a child was not terminated, deleted, replaced or described.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChildError {
     /// No child has this id.
     NotFound,
@@ -57,6 +74,10 @@ pub enum ChildError {
     Running,
     /// It is about to be started again (`delete_child`).
     Restarting,
+    /// A simple_one_for_one supervisor has one spec, for all of its children (`delete_child`, `replace_child`).
+    SimpleOneForOne,
+    /// The supervisor does not take such a child (`replace_child`).
+    BadSpec(BadSpec),
     /// The supervisor has ended, or is about to.
     NoSupervisor,
 }
@@ -67,6 +88,8 @@ impl fmt::Display for ChildError {
             Self::NotFound => "no such child",
             Self::Running => "the child runs",
             Self::Restarting => "the child is being restarted",
+            Self::SimpleOneForOne => "a simple_one_for_one supervisor has one spec for all of its children",
+            Self::BadSpec(bad) => return bad.fmt(f),
             Self::NoSupervisor => "the supervisor does not run",
         })
     }
@@ -93,15 +116,90 @@ pub struct ChildInfo {
     pub last_exit: Option<ExitReason>,
 }
 
+/// A child, by its id or by the pid of its process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChildKey {
+    /// Unique among its siblings.
+    Id(String),
+    /// Of its present incarnation.
+    Pid(Pid),
+}
+
+impl From<&str> for ChildKey {
+    fn from(id: &str) -> Self {
+        Self::Id(id.to_string())
+    }
+}
+
+impl From<String> for ChildKey {
+    fn from(id: String) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl From<&String> for ChildKey {
+    fn from(id: &String) -> Self {
+        Self::Id(id.clone())
+    }
+}
+
+impl From<Pid> for ChildKey {
+    fn from(pid: Pid) -> Self {
+        Self::Pid(pid)
+    }
+}
+
+/// What `count_children` counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ChildCount {
+    /// Child specs; one for all children of a simple_one_for_one supervisor.
+    pub specs: usize,
+    /// Children that have a process.
+    pub active: usize,
+    /// Children that are supervisors, with or without a process.
+    pub supervisors: usize,
+    /// All others.
+    pub workers: usize,
+}
+
+/// A child spec as data: all of it but the function that starts the child.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SpecInfo {
+    /// Unique among its siblings.
+    pub id: String,
+    /// What kind of process it is; the id when nothing else was said.
+    pub role: String,
+    /// Worker, supervisor or blocking. JSON: `type`, as OTP calls it.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// When it is started again.
+    pub restart: Restart,
+    /// How it is ended. JSON: `"brutal_kill"`, `"infinity"` or milliseconds.
+    #[serde(serialize_with = "json::shutdown")]
+    pub shutdown: Shutdown,
+    /// Its own end may end its supervisor.
+    pub significant: bool,
+    /// The wait after an exit that the environment caused; `None`: [`Backoff::default`].
+    #[serde(serialize_with = "json::backoff")]
+    pub backoff: Option<Backoff>,
+    /// The next sibling is started only when this one is ready.
+    pub awaits_init: bool,
+    /// It is asked to shut down instead of being dropped at once.
+    pub trap_exit: bool,
+}
+
 pub(crate) type StartAnswer = oneshot::Sender<Result<Pid, StartError>>;
 pub(crate) type ChildAnswer = oneshot::Sender<Result<(), ChildError>>;
 
 pub(crate) enum Request {
     Start(ChildSpec, Option<StartAnswer>),
     Restart(String, StartAnswer),
-    Terminate(String, Option<ChildAnswer>),
+    Terminate(ChildKey, Option<ChildAnswer>),
     Delete(String, ChildAnswer),
+    Replace(ChildSpec, ChildAnswer),
     Which(oneshot::Sender<Vec<ChildInfo>>),
+    Count(oneshot::Sender<ChildCount>),
+    Spec(ChildKey, oneshot::Sender<Result<SpecInfo, ChildError>>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -143,6 +241,12 @@ impl SupervisorRef {
         Self(Arc::new(Shared { tx, rx, presence, pid: Mutex::default() }))
     }
 
+    /// Of the supervisor that runs as `pid`, and of its later incarnations if it was made by [`ChildSpec::supervisor_at`]. `None`: there is no
+    /// such supervisor.
+    pub fn of(pid: Pid) -> Option<Self> {
+        table::find(pid)?.crew.as_ref()?.at()
+    }
+
     /// Of the present incarnation, or of the last one while none runs; `None` before the first.
     pub fn pid(&self) -> Option<Pid> {
         *lock(&self.0.pid)
@@ -160,15 +264,16 @@ impl SupervisorRef {
     }
 
     /// Ends a child and waits until it, and everything below it, is gone. Its spec stays, unless it is temporary or the
-    /// supervisor dynamic.
-    pub async fn terminate_child(&self, id: &str) -> Result<(), ChildError> {
-        let ask = |answer| Request::Terminate(id.to_string(), Some(answer));
+    /// supervisor a simple_one_for_one.
+    pub async fn terminate_child(&self, child: impl Into<ChildKey>) -> Result<(), ChildError> {
+        let child = child.into();
+        let ask = |answer| Request::Terminate(child, Some(answer));
         self.ask(ask).await.unwrap_or(Err(ChildError::NoSupervisor))
     }
 
     /// As [`terminate_child`](Self::terminate_child) without an answer.
-    pub fn cast_terminate_child(&self, id: &str) {
-        self.cast(Request::Terminate(id.to_string(), None));
+    pub fn cast_terminate_child(&self, child: impl Into<ChildKey>) {
+        self.cast(Request::Terminate(child.into(), None));
     }
 
     /// Starts a child again that is known and does not run.
@@ -181,6 +286,25 @@ impl SupervisorRef {
     pub async fn delete_child(&self, id: &str) -> Result<(), ChildError> {
         let ask = |answer| Request::Delete(id.to_string(), answer);
         self.ask(ask).await.unwrap_or(Err(ChildError::NoSupervisor))
+    }
+
+    /// The child with the id of `spec` follows `spec` from its next start on; until then it is ended as `spec` says. What OTP does in a
+    /// code change.
+    pub async fn replace_child(&self, spec: ChildSpec) -> Result<(), ChildError> {
+        let ask = |answer| Request::Replace(spec, answer);
+        self.ask(ask).await.unwrap_or(Err(ChildError::NoSupervisor))
+    }
+
+    /// The spec of a child.
+    pub async fn get_childspec(&self, child: impl Into<ChildKey>) -> Result<SpecInfo, ChildError> {
+        let child = child.into();
+        let ask = |answer| Request::Spec(child, answer);
+        self.ask(ask).await.unwrap_or(Err(ChildError::NoSupervisor))
+    }
+
+    /// How many of what; all zero when the supervisor does not run.
+    pub async fn count_children(&self) -> ChildCount {
+        self.ask(Request::Count).await.unwrap_or_default()
     }
 
     /// In start order; empty when the supervisor does not run.

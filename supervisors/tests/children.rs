@@ -22,7 +22,7 @@ fn a_child_can_be_ended_started_again_and_forgotten() {
         assert_eq!(at.start_child(sleeper("a")).await, Err(StartError::AlreadyPresent));
         let pid = at.restart_child("a").await.unwrap();
         assert_eq!(at.which_children().await[0].pid, Some(pid));
-        assert_eq!(at.restart_child("a").await, Err(StartError::AlreadyPresent));
+        assert_eq!(at.restart_child("a").await, Err(StartError::Running));
         assert_eq!(at.terminate_child("a").await, Ok(()));
         assert_eq!(at.delete_child("a").await, Ok(()));
         assert_eq!(at.restart_child("a").await, Err(StartError::NotFound));

@@ -1,4 +1,5 @@
 //! The history, and the events that a restart is too small a word for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 use common::*;

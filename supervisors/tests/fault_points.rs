@@ -184,6 +184,52 @@ fn hit(action: &Action) -> u64 {
     }
 }
 
+/// Eight processes that pass their point 200 times each, as they get their turn. The actions in order of path and hit.
+fn crowd(root: &'static str, plan: Plan) -> Vec<Action> {
+    let armed = plan.arm();
+    let (tx, rx) = mpsc::channel();
+    let child = |n: usize| {
+        let tx = tx.clone();
+        let spec = ChildSpec::worker(format!("{n}"), move |_| {
+            let tx = tx.clone();
+            async move {
+                for _ in 0..200 {
+                    drop(fault_result!(async "pass"));
+                    async_std::task::yield_now().await;
+                }
+                tx.send(()).unwrap();
+                Ok(())
+            }
+        });
+        spec.restart(Restart::Temporary)
+    };
+    let children: Vec<ChildSpec> = (0..8).map(child).collect();
+    let system = start(ChildSpec::supervisor(root, move || one_for_one(children.clone())));
+    (0..8).for_each(|_| rx.recv_timeout(LONG).unwrap());
+    wait(system.stop(LONG));
+    let mut actions = armed.log().actions;
+    actions.sort();
+    actions
+}
+
+#[test]
+fn the_same_seed_fires_at_the_same_hits_however_threads_interleave_and_a_replay_too() {
+    let point = || Point::new("pass", "5%error(a)->10%3*yield->1%delay(1)").unwrap().under("seeded/*").each();
+    let first = crowd("seeded", Plan::new([point()]).seed(11));
+    assert!(first.len() > 80 && first.len() < 200, "{}", first.len());
+    assert_eq!(crowd("seeded", Plan::new([point()]).seed(11)), first);
+    assert_ne!(crowd("seeded", Plan::new([point()]).seed(12)), first);
+    let log = Log { actions: first.clone(), forgotten: 0 };
+    assert_eq!(crowd("seeded", Plan::replay(&log).unwrap()), first);
+}
+
+#[test]
+fn a_shared_count_is_one_for_all_processes_and_each_gives_each_its_own() {
+    let point = || Point::new("pass", "3*error").unwrap().under("shared/*");
+    assert_eq!(crowd("shared", Plan::new([point()])).len(), 3);
+    assert_eq!(crowd("shared", Plan::new([point().each()])).len(), 24);
+}
+
 #[test]
 fn a_point_may_return_from_its_function_and_otherwise_takes_no_value() {
     fn taken(by: &str) -> u32 {
@@ -264,7 +310,7 @@ fn sites_and_points_are_listed_with_their_counts() {
 }
 
 #[test]
-fn values_are_not_looked_at_by_points_of_others_threads_and_futures_stay_send() {
+fn a_future_with_a_point_is_as_send_as_without_it() {
     fn assert_send<T: Send>(value: T) -> T {
         value
     }

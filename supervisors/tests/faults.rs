@@ -41,7 +41,7 @@ fn a_panic_in_the_start_function_is_an_exit_reason() {
 
 #[test]
 fn a_panic_in_a_supervisors_init_is_an_exit_reason() {
-    let spec = ChildSpec::supervisor("sup", || panic!("in init"));
+    let spec = ChildSpec::supervisor("sup", || -> SupervisorSpec { panic!("in init") });
     assert_eq!(message(reason_of(spec)), "in init");
 }
 
@@ -115,7 +115,7 @@ fn dummy<R>() -> Reply<R> {
 #[test]
 fn two_children_with_one_id_are_an_error() {
     let spec = ChildSpec::supervisor("sup", || one_for_one(vec![sleeper("twin"), sleeper("twin")]));
-    assert_eq!(reason_of(spec), ExitReason::error("two children are called twin"));
+    assert_eq!(reason_of(spec), ExitReason::error("bad child spec: two children are called twin"));
 }
 
 #[test]

@@ -39,13 +39,13 @@ fn often(flags: Flags) -> Flags {
     flags.intensity(1_000_000, Duration::from_secs(1))
 }
 
-/// top (rest_for_one) / storage (blocking ones), torrents (dynamic) / 4 torrents (rest_for_one) / store, client, peers (dynamic)
+/// top (rest_for_one) / storage (blocking ones), torrents / 4 torrents (rest_for_one) / store, client, peers
 fn tree(census: &Census, peers: &SupervisorRef) -> ChildSpec {
     let (census, peers) = (census.clone(), peers.clone());
     let torrent = move |n: u32| {
         let (census, peers) = (census.clone(), peers.clone());
         ChildSpec::supervisor(format!("torrent {n}"), move || {
-            let flags = often(Flags::one_for_one()).dynamic();
+            let flags = often(Flags::one_for_one());
             let inner = census.clone();
             let children = move || (0..8).map(|n| worker(&format!("peer {n}"), &inner)).collect();
             let init = move || SupervisorSpec { flags, children: children() };
@@ -69,7 +69,7 @@ fn tree(census: &Census, peers: &SupervisorRef) -> ChildSpec {
         });
         let torrent = torrent.clone();
         let torrents = ChildSpec::supervisor("torrents", move || SupervisorSpec {
-            flags: flags.dynamic(),
+            flags,
             children: (0..4).map(&torrent).collect(),
         });
         SupervisorSpec { flags: often(Flags::rest_for_one()), children: vec![storage, torrents] }

@@ -1,4 +1,4 @@
-//! Lists of fault points as text, for environment variables: `store.*=5%panic; **/peer *:wire.block[piece=7]=error(bad)`. Pure.
+//! Lists of fault points as text, for environment variables: `store.*=5%panic; **/peer *:wire.read[page=7]=error(bad)`. Pure.
 //!
 //! As `FAILPOINTS` of the crate `fail`, `name=tasks;name=tasks`, and before the name the glob of a process path and a `:`,
 //! behind it conditions in brackets.

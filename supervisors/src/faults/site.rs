@@ -165,11 +165,16 @@ impl Site {
             lock(&SITES).push(self);
         }
         self.hits.fetch_add(1, Ordering::Relaxed);
+        let mut plans = plans();
+        plans.retain(|campaign| campaign.names(self.name));
+        if plans.is_empty() {
+            return None;
+        }
         let keys: Vec<(&str, String)> = keys.iter().map(|(key, value)| (*key, value.to_string())).collect();
         let entry = current::entry();
         let path: Arc<str> = entry.as_ref().map_or_else(|| "".into(), |entry| entry.path.clone());
         let mut fired = None;
-        for campaign in plans() {
+        for campaign in plans {
             if let Some(task) = campaign.hit(self.name, &path, &keys, fired.is_some()) {
                 fired = Some((task, campaign));
             }

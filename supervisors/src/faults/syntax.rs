@@ -45,6 +45,8 @@ pub enum Problem {
     OnlyInLists,
     /// No percentage, count or second term may be here.
     OneTaskExpected,
+    /// Of a monkey: only these tasks are ways to end.
+    WayExpected,
     /// In a list: a point without `=`.
     EqualsExpected,
     /// In a list: nothing stands where the name of a point has to be.
@@ -79,6 +81,7 @@ impl fmt::Display for Problem {
             Self::NotClosed => f.write_str("this ( has no ) at the end of its term"),
             Self::OnlyInLists => f.write_str("a ; separates the points of a list, and this is the text of one point"),
             Self::OneTaskExpected => f.write_str("one task alone is expected, without percentage, count or ->"),
+            Self::WayExpected => f.write_str("a monkey's ways are panic, exit(reason) and kill"),
             Self::EqualsExpected => f.write_str("this point has no =, behind which its tasks stand"),
             Self::NameExpected => f.write_str("the name of a fault point is missing"),
             Self::ConditionExpected(text) => write!(f, "the condition {text:?} is not key=value"),

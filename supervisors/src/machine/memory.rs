@@ -3,11 +3,12 @@
 //! Part of [`machine`](super), and as pure. A prediction runs on a machine made here: the same code decides.
 
 use super::{After, Child, Key, Machine, Phase, Rule, State};
-use crate::{pid::Pid, reason::ExitReason, spec::Flags};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
+use crate::{
+    pid::Pid,
+    reason::ExitReason,
+    spec::{BadSpec, Flags},
 };
+use std::time::{Duration, Instant};
 
 /// A child that is to be remembered.
 pub(crate) struct Recalled {
@@ -64,14 +65,14 @@ impl Machine {
     }
 
     /// A machine in the middle of its life. Children in start order, they get the keys `0..`; `history`: restarts that count,
-    /// oldest first. `Err`: two have this id.
+    /// oldest first.
     pub(crate) fn recall(
         flags: Flags,
         booting: bool,
         history: Vec<Instant>,
         children: Vec<Recalled>,
         now: Instant,
-    ) -> Result<Self, Arc<str>> {
+    ) -> Result<Self, BadSpec> {
         let rules = children.iter().map(|child| child.rule.clone()).collect();
         let mut machine = Self::new(flags, rules, now)?;
         machine.phase = if booting { Phase::Booting } else { Phase::Running };

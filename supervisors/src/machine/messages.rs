@@ -1,7 +1,12 @@
 //! What goes into the [`machine`](super) and what comes out: two closed lists, and what a person is told.
 
 use super::{Key, Rule, Token};
-use crate::{pid::Pid, reason::ExitReason, spec::Restart};
+use crate::{
+    pid::Pid,
+    reason::ExitReason,
+    spec::{BadSpec, Restart},
+    supervisor_ref::ChildKey,
+};
 use std::{sync::Arc, time::Duration};
 
 #[derive(Debug)]
@@ -36,7 +41,7 @@ pub(crate) enum Event {
         token: Option<Token>,
     },
     TerminateChild {
-        id: String,
+        child: ChildKey,
         token: Option<Token>,
     },
     RestartChild {
@@ -74,6 +79,11 @@ pub(crate) enum Action {
         token: Token,
         answer: Answer,
     },
+    /// This child is up: OTP's progress report.
+    Progress {
+        key: Key,
+        pid: Pid,
+    },
     /// All children of the initial start are up.
     Ready,
     Report(Report),
@@ -87,6 +97,8 @@ pub(crate) enum Action {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answer {
     Started(Pid),
+    /// Its init had nothing to do.
+    Ignored,
     AlreadyStarted(Pid),
     AlreadyPresent,
     Failed(ExitReason),
@@ -94,6 +106,8 @@ pub(crate) enum Answer {
     NotFound,
     Running,
     Restarting,
+    SimpleOneForOne,
+    BadSpec(BadSpec),
     Ending,
 }
 

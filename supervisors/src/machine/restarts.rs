@@ -3,11 +3,11 @@
 //! Part of [`machine`](super), and as pure. The rules are those of OTP's `supervisor.erl` and one of our own: an exit that
 //! the environment caused waits for its back-off and is not counted.
 
-use super::{Action, After, Answer, Event, Key, Machine, Phase, Report, State};
+use super::{Action, After, Answer, Child, Event, Key, Machine, Phase, Report, Rule, State};
 use crate::{
     pid::Pid,
     reason::ExitReason,
-    spec::{Backoff, Kind, Restart, Shutdown, Strategy},
+    spec::{AutoShutdown, Backoff, Kind, Restart, Shutdown, Strategy},
 };
 use std::time::{Duration, Instant};
 
@@ -34,24 +34,45 @@ impl Machine {
         child.cause = cause;
         match child.state.clone() {
             State::Stopping { killed, after, .. } => {
-                if !(reason.is_normal() || killed && reason == ExitReason::Killed) {
-                    let id = child.rule.id.clone();
-                    out.push(Action::Report(Report::ShutdownError { id, pid, reason }));
-                }
+                out.extend(shutdown_report(&child.rule, pid, reason, killed).map(Action::Report));
                 self.stopping.remove(&key);
                 self.put_away(key, after, out);
             }
             _ if marked => self.put_away(key, After::StartAgain, out),
-            State::Starting { .. } if child.fresh.is_some() => {
-                self.report_start_error(key, &reason, out);
-                self.start_refused(key, reason, out);
-            }
+            State::Starting { .. } if reason == ExitReason::Normal => self.ignored(key, out),
+            // Whoever asked is told why; there is no report.
+            State::Starting { .. } if child.fresh.is_some() => self.start_refused(key, reason, out),
             State::Starting { .. } if self.phase == Phase::Booting => {
                 self.report_start_error(key, &reason, out);
                 self.boot_failed(key, &reason, out);
             }
+            State::Starting { .. } => {
+                self.report_start_error(key, &reason, out);
+                self.again(key, pid, reason, dice, now, out);
+            }
             _ => self.unexpected(key, pid, reason, dice, now, out),
         }
+    }
+
+    /// OTP's `ignore`: there is no process, and that is well.
+    fn ignored(&mut self, key: Key, out: &mut Vec<Action>) {
+        let Some(child) = self.children.get_mut(&key) else {
+            return;
+        };
+        child.state = State::Stopped;
+        if let Some(Some(token)) = child.fresh.take() {
+            let answer = Answer::Ignored;
+            out.push(Action::Answer { token, answer });
+        }
+        if self.is_forgettable(key) {
+            self.forget(key, Answer::Ignored, out);
+        }
+    }
+
+    /// Without a process it need not be known.
+    pub(super) fn is_forgettable(&self, key: Key) -> bool {
+        let child = self.children.get(&key);
+        self.is_simple() || child.is_some_and(|child| child.rule.restart == Restart::Temporary)
     }
 
     fn report_start_error(&self, key: Key, reason: &ExitReason, out: &mut Vec<Action>) {
@@ -75,18 +96,13 @@ impl Machine {
         }
     }
 
-    /// OTP's `failed_to_start_child`. The environment stays to blame, all the way up.
     fn boot_failed(&mut self, key: Key, reason: &ExitReason, out: &mut Vec<Action>) {
-        let id = self.children.get(&key).map(|child| child.rule.id.clone());
-        let id = id.unwrap_or_default();
-        if let Some(child) = self.children.get_mut(&key) {
-            child.state = State::Stopped;
-        }
-        let why = match reason {
-            ExitReason::Environment(text) => ExitReason::Environment(format!("{id}: {text}")),
-            other => ExitReason::Error(format!("{id} did not start: {other}")),
+        let Some(child) = self.children.get_mut(&key) else {
+            return;
         };
-        self.begin_ending(why, None, out);
+        child.state = State::Stopped;
+        let (id, reason) = (child.rule.id.to_string(), Box::new(reason.clone()));
+        self.begin_ending(ExitReason::FailedToStartChild { id, reason }, None, out);
     }
 
     /// An ordered end, or an unordered one of a child that was about to be ended anyway.
@@ -104,8 +120,21 @@ impl Machine {
         if after == After::StartAgain && !temporary && !ending {
             child.state = State::Waiting;
             self.to_start.insert(key);
-        } else if temporary || self.flags.dynamic {
+        } else if self.is_forgettable(key) {
             self.forget(key, Answer::Ending, out);
+        }
+    }
+
+    /// A significant child has ended by itself, for good.
+    fn auto_shutdown(&mut self, out: &mut Vec<Action>) {
+        let more = || self.children.values().any(|child| child.rule.significant && child.state != State::Stopped);
+        let ends = match self.flags.auto_shutdown {
+            AutoShutdown::Never => false,
+            AutoShutdown::AnySignificant => true,
+            AutoShutdown::AllSignificant => !more(),
+        };
+        if ends {
+            self.begin_ending(ExitReason::Shutdown, None, out);
         }
     }
 
@@ -114,19 +143,38 @@ impl Machine {
             return;
         };
         let rule = child.rule.clone();
-        let gave_up = rule.kind == Kind::Supervisor && reason == ExitReason::Shutdown;
-        let parked = gave_up && rule.backoff.is_some();
+        let parked = parks(child, &reason);
         let again = match rule.restart {
             Restart::Permanent => true,
             Restart::Transient => parked || !reason.is_normal(),
             Restart::Temporary => false,
         };
+        if again || !reason.is_normal() {
+            let (id, reason, restart) = (rule.id.clone(), reason.clone(), rule.restart);
+            out.push(Action::Report(Report::ChildTerminated { id, pid, reason, restart }));
+        }
+        if again {
+            return self.again(key, pid, reason, dice, now, out);
+        }
         child.state = State::Stopped;
-        let ran = now.saturating_duration_since(child.since);
-        let waits = matches!(reason, ExitReason::Environment(_)) || parked;
-        let wait = if again && waits {
+        child.failures = 0;
+        if self.is_forgettable(key) {
+            self.forget(key, Answer::Ending, out);
+        }
+        if rule.significant {
+            self.auto_shutdown(out);
+        }
+    }
+
+    /// It is to be started again, perhaps with others, at once or after a wait; unless that is once too often.
+    fn again(&mut self, key: Key, pid: Pid, reason: ExitReason, dice: f32, now: Instant, out: &mut Vec<Action>) {
+        let Some(child) = self.children.get_mut(&key) else {
+            return;
+        };
+        let rule = child.rule.clone();
+        let wait = if reason.is_environment() || parks(child, &reason) {
             let backoff = rule.backoff.unwrap_or_default();
-            if ran >= backoff.reset_after {
+            if now.saturating_duration_since(child.since) >= backoff.reset_after {
                 child.failures = 0;
             }
             child.failures = child.failures.saturating_add(1);
@@ -135,17 +183,7 @@ impl Machine {
             child.failures = 0;
             None
         };
-        if again || !reason.is_normal() {
-            let (id, reason) = (rule.id.clone(), reason.clone());
-            let restart = rule.restart;
-            out.push(Action::Report(Report::ChildTerminated { id, pid, reason, restart }));
-        }
-        if !again {
-            if rule.restart == Restart::Temporary || self.flags.dynamic {
-                self.forget(key, Answer::Ending, out);
-            }
-            return;
-        }
+        child.state = State::Stopped;
         if wait.is_none() && !self.count_restart(now) {
             let id = rule.id.clone();
             let cause = format!("{id} {reason}, more than {}", self.limit());
@@ -183,7 +221,7 @@ impl Machine {
     /// Those that the strategy restarts together with `key`.
     fn mark_siblings(&mut self, key: Key) {
         let first = match self.flags.strategy {
-            Strategy::OneForOne => return,
+            Strategy::OneForOne | Strategy::SimpleOneForOne => return,
             Strategy::OneForAll => 0,
             Strategy::RestForOne => key + 1,
         };
@@ -253,16 +291,13 @@ impl Machine {
         let Some(child) = self.children.get_mut(&key) else {
             return;
         };
-        let (id, kind) = (child.rule.id.clone(), child.rule.kind);
+        let kind = child.rule.kind;
         match child.state {
             State::BackingOff { .. } => {
                 self.backing_off.remove(&key);
                 self.mark_for_start(key);
             }
             State::Stopping { pid, killed: false, after } => {
-                if let Shutdown::Timeout(limit) = child.rule.shutdown {
-                    out.push(Action::Report(Report::ShutdownTimeout { id, pid, limit }));
-                }
                 child.state = State::Stopping { pid, killed: true, after };
                 out.push(Action::Kill { pid });
                 match kind {
@@ -301,6 +336,24 @@ impl Machine {
             }
             out.push(Action::Forget { key });
         }
+    }
+}
+
+/// A supervisor that gave up, and has a back-off, is left alone for a while.
+fn parks(child: &Child, reason: &ExitReason) -> bool {
+    let gave_up = *reason == ExitReason::Shutdown && child.cause.is_some();
+    gave_up && child.rule.kind == Kind::Supervisor && child.rule.backoff.is_some()
+}
+
+/// OTP's `shutdown_error`: it ended otherwise than it was told. `killed`: it was not asked, or took too long.
+fn shutdown_report(rule: &Rule, pid: Pid, reason: ExitReason, killed: bool) -> Option<Report> {
+    let id = rule.id.clone();
+    match (&reason, rule.shutdown) {
+        (ExitReason::Killed, Shutdown::BrutalKill) if killed => None,
+        (ExitReason::Killed, Shutdown::Timeout(limit)) if killed => Some(Report::ShutdownTimeout { id, pid, limit }),
+        (ExitReason::Shutdown, _) => None,
+        (other, _) if other.is_normal() && rule.restart != Restart::Permanent => None,
+        _ => Some(Report::ShutdownError { id, pid, reason }),
     }
 }
 

@@ -58,6 +58,7 @@ impl Sim {
                 }
                 Action::Forget { .. } => self.log.push("forget".into()),
                 Action::Answer { token, answer } => self.answers.push((token, answer)),
+                Action::Progress { .. } => {}
                 Action::Ready => self.ready = true,
                 Action::Report(_) => {}
                 Action::Exit { reason, cause } => {
@@ -82,6 +83,13 @@ impl Sim {
         let pid = self.pid(id);
         self.running.remove(&pid);
         self.event(Event::Exited { pid, reason, cause: None, dice: 0.0 });
+    }
+
+    pub(super) fn gives_up(&mut self, id: &str) {
+        let pid = self.pid(id);
+        self.running.remove(&pid);
+        let (reason, cause) = (ExitReason::Shutdown, Some("a child, once too often".to_string()));
+        self.event(Event::Exited { pid, reason, cause, dice: 0.0 });
     }
 
     pub(super) fn pass(&mut self, time: Duration) {
@@ -110,6 +118,7 @@ pub(super) fn rule(id: &str) -> Rule {
         kind: Kind::Worker,
         restart: Restart::Permanent,
         shutdown: Shutdown::Timeout(SECOND),
+        significant: false,
         backoff: None,
         awaits_init: false,
     }
@@ -158,7 +167,7 @@ fn the_start_waits_for_a_child_that_awaits_init() {
 fn two_children_cannot_have_one_id() {
     let rules = vec![rule("a"), rule("a")];
     let machine = Machine::new(Flags::one_for_one(), rules, Instant::now());
-    assert_eq!(machine.err().as_deref(), Some("a"));
+    assert_eq!(machine.err(), Some(BadSpec::DuplicateChild { id: "a".into() }));
 }
 
 #[test]
@@ -273,9 +282,9 @@ fn restart_types_are_those_of_otp() {
 }
 
 #[test]
-fn a_dynamic_supervisor_forgets_what_will_not_come_back() {
+fn a_simple_supervisor_forgets_what_will_not_come_back() {
     let transient = Rule { restart: Restart::Transient, ..rule("a") };
-    let mut sim = Sim::new(Flags::one_for_one().dynamic(), vec![transient]);
+    let mut sim = Sim::new(Flags::simple_one_for_one(), vec![transient]);
     sim.log();
     sim.exits("a", ExitReason::Normal);
     assert_eq!(sim.log(), "forget");

@@ -1,7 +1,7 @@
 //! A prediction in words.
 
 use super::Prediction;
-use crate::snapshot::Span;
+use crate::{reason::ExitReason, snapshot::Span};
 use std::fmt;
 
 /// Of a long list only the beginning is named.
@@ -22,10 +22,16 @@ fn list<'a>(paths: impl ExactSizeIterator<Item = &'a str>) -> String {
 }
 
 impl fmt::Display for Prediction {
-    /// Several lines; the first is "If PATH PID exits with REASON:".
+    /// Several lines; the first is "If PATH PID panics:" or the like.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = self.reason.to_string().replace('\n', " | ");
-        write!(f, "If {} {} exits with \"{reason}\":", self.target.path, self.target.pid)?;
+        let happens = match &self.reason {
+            ExitReason::Normal => "ends as it should".to_string(),
+            ExitReason::Killed => "is killed".to_string(),
+            ExitReason::Panic { .. } => "panics".to_string(),
+            ExitReason::Environment(text) => format!("is failed by its environment ({text})"),
+            other => format!("exits with \"{other}\""),
+        };
+        write!(f, "If {} {} {}:", self.target.path, self.target.pid, happens.replace('\n', " | "))?;
         let others = self.dies.iter().map(|dying| dying.path.as_str()).filter(|path| *path != self.target.path);
         let others: Vec<&str> = others.collect();
         match (others.len(), self.survives.len()) {

@@ -33,6 +33,8 @@ struct Proc {
     parent: Option<Pid>,
     /// It is in the snapshot.
     old: bool,
+    /// It was being started when the snapshot was taken.
+    early: bool,
     since: Instant,
 }
 
@@ -46,6 +48,7 @@ pub(super) struct World<'a> {
     start: Instant,
     now: Instant,
     next_pid: u64,
+    early: bool,
     dies: Vec<Dying>,
     budgets: Vec<Spent>,
     gives_up: Vec<GivesUp>,
@@ -72,6 +75,7 @@ impl<'a> World<'a> {
             start,
             now: start,
             next_pid: u64::MAX / 2,
+            early: true,
             dies: Vec::new(),
             budgets: Vec::new(),
             gives_up: Vec::new(),
@@ -92,7 +96,7 @@ impl<'a> World<'a> {
             return Ok(());
         };
         let since = self.start.checked_sub(node.uptime.unwrap_or_default()).unwrap_or(self.start);
-        self.procs.insert(pid, Proc { at, parent, old: true, since });
+        self.procs.insert(pid, Proc { at, parent, old: true, early: false, since });
         for below in self.below[at].clone() {
             self.recall(below, Some(pid))?;
         }
@@ -134,7 +138,7 @@ impl<'a> World<'a> {
     pub(super) fn exits(&mut self, pid: Pid, reason: ExitReason) {
         // What was on its way comes first.
         self.run();
-        self.queue.retain(|(to, _)| *to != pid);
+        self.early = false;
         if self.sups.contains_key(&pid) && reason != ExitReason::Killed {
             self.queue.push_back((pid, Event::Shutdown { reason }));
         } else {
@@ -183,7 +187,7 @@ impl<'a> World<'a> {
             }
             Action::Report(Report::GaveUp { id, .. }) => self.gave_up(sup, &id),
             Action::Exit { reason, cause } => self.ended(sup, reason, cause),
-            Action::Abandon { .. } | Action::Forget { .. } | Action::Answer { .. } | Action::Report(_) => {}
+            Action::Progress { .. } | Action::Abandon { .. } | Action::Forget { .. } | Action::Answer { .. } | Action::Report(_) => {}
         }
         Vec::new()
     }
@@ -198,7 +202,7 @@ impl<'a> World<'a> {
             return Vec::new();
         };
         let more = parent.machine.on_event(Event::Spawned { key, pid }, now);
-        self.procs.insert(pid, Proc { at, parent: Some(sup), old: false, since: now });
+        self.procs.insert(pid, Proc { at, parent: Some(sup), old: false, early: self.early, since: now });
         let node = self.nodes[at];
         if let Some(flags) = flags(node) {
             // A supervisor's init gives what it gave; what was added to the last incarnation is gone.
@@ -240,13 +244,26 @@ impl<'a> World<'a> {
         let Some(process) = self.procs.remove(&pid) else {
             return;
         };
+        let linked = if process.old { self.nodes[process.at].links.clone() } else { Vec::new() };
         if process.old {
             let path = self.nodes[process.at].path.clone();
             self.dies.push(Dying { pid, path, reason: reason.clone() });
         }
+        let told = Event::Exited { pid, reason: reason.clone(), cause, dice: 0.0 };
         match process.parent {
-            Some(parent) => self.queue.push_back((parent, Event::Exited { pid, reason, cause, dice: 0.0 })),
-            None => self.root_ends = Some(reason),
+            Some(parent) => self.queue.push_back((parent, told)),
+            None => self.root_ends = Some(reason.clone()),
+        }
+        if reason != ExitReason::Normal {
+            linked.into_iter().for_each(|other| self.signal(other, &reason));
+        }
+    }
+
+    /// The exit signal that comes along a link.
+    fn signal(&mut self, pid: Pid, reason: &ExitReason) {
+        let at = self.procs.get(&pid).map(|process| process.at);
+        if at.is_some_and(|at| !self.nodes[at].traps_exit) && !self.sups.contains_key(&pid) {
+            self.ended(pid, reason.clone(), None);
         }
     }
 
@@ -294,7 +311,7 @@ impl<'a> World<'a> {
             let parent = process.parent.and_then(|parent| self.procs.get(&parent));
             waited && process.since > self.start && parent.is_some_and(|parent| parent.old)
         };
-        let new = self.procs.values().filter(|process| !process.old && !anyway(process));
+        let new = self.procs.values().filter(|process| !process.old && !process.early && !anyway(process));
         let mut again: Vec<(Index, Instant)> = new.map(|process| (process.at, process.since)).collect();
         again.sort_unstable();
         let restarted = again.iter().map(|(at, since)| Restarted {
@@ -338,7 +355,8 @@ fn number(node: &Node, next: &mut Index, below: &mut [Vec<Index>]) {
 fn flags(node: &Node) -> Option<Flags> {
     let strategy: Strategy = node.strategy?;
     let budget = node.budget.as_ref()?;
-    Some(Flags { strategy, intensity: budget.allowed, period: budget.period, dynamic: node.dynamic })
+    let auto_shutdown = node.auto_shutdown.unwrap_or_default();
+    Some(Flags { strategy, intensity: budget.allowed, period: budget.period, auto_shutdown })
 }
 
 fn rule(node: &Node) -> Rule {
@@ -350,6 +368,7 @@ fn rule(node: &Node) -> Rule {
         kind: node.kind,
         restart: rules.map_or(Restart::Permanent, |rules| rules.restart),
         shutdown: rules.map_or(shutdown, |rules| rules.shutdown),
+        significant: rules.is_some_and(|rules| rules.significant),
         backoff: rules.and_then(|rules| rules.backoff),
         awaits_init: rules.is_some_and(|rules| rules.awaits_init) || node.kind == Kind::Supervisor,
     }

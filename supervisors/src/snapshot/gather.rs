@@ -61,6 +61,7 @@ fn process(mut node: Node, entry: Option<&Arc<Entry>>, now: Instant) -> Node {
         return node;
     };
     node.pid = Some(entry.pid);
+    node.traps_exit = entry.traps;
     node.uptime = Some(now.saturating_duration_since(entry.born));
     node.mailbox = entry.mailbox().map(|(len, high_water)| Waiting { len, high_water });
     (node.polls, node.busy) = (entry.polls(), entry.busy());
@@ -69,7 +70,7 @@ fn process(mut node: Node, entry: Option<&Arc<Entry>>, now: Instant) -> Node {
     match entry.crew.as_ref().map(|crew| copy(crew, now)) {
         Some(Some(copy)) => {
             ends |= copy.ending;
-            (node.strategy, node.dynamic) = (Some(copy.flags.strategy), copy.flags.dynamic);
+            (node.strategy, node.auto_shutdown) = (Some(copy.flags.strategy), Some(copy.flags.auto_shutdown));
             node.budget = Some(copy.budget);
             node.children = copy.children.into_iter().map(|copied| child(copied, &node.path, entry.pid, now)).collect();
         }
@@ -91,6 +92,7 @@ fn child(copied: Copied, above: &str, parent: Pid, now: Instant) -> Node {
     let rules = Rules {
         restart: rule.restart,
         shutdown: rule.shutdown,
+        significant: rule.significant,
         backoff: rule.backoff,
         awaits_init: rule.awaits_init,
         given: copied.given,

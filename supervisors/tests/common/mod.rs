@@ -82,10 +82,10 @@ pub(crate) fn rest_for_one(children: Vec<ChildSpec>) -> SupervisorSpec {
     SupervisorSpec { flags, children }
 }
 
-/// A dynamic supervisor without children.
+/// A simple_one_for_one supervisor.
 pub(crate) fn empty(id: &str, at: &SupervisorRef) -> ChildSpec {
     ChildSpec::supervisor_at(id, at.clone(), || SupervisorSpec {
-        flags: Flags::one_for_one().intensity(3, Duration::from_secs(60)).dynamic(),
+        flags: Flags::simple_one_for_one().intensity(3, Duration::from_secs(60)),
         children: Vec::new(),
     })
 }

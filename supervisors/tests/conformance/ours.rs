@@ -222,7 +222,7 @@ fn flags(node: &Node) -> Flags {
     let flags = match node.strategy() {
         Some("one_for_all") => Flags::one_for_all(),
         Some("rest_for_one") => Flags::rest_for_one(),
-        Some("simple_one_for_one") => Flags::one_for_one().dynamic(),
+        Some("simple_one_for_one") => Flags::simple_one_for_one(),
         _ => Flags::one_for_one(),
     };
     let Some((intensity, period)) = node.value("intensity").and_then(|limit| limit.split_once('/')) else {
@@ -239,6 +239,11 @@ fn started(answer: Result<Pid, StartError>) -> String {
         Err(StartError::AlreadyPresent) => "error already_present".into(),
         Err(StartError::NotFound) => "error not_found".into(),
         Err(StartError::Failed(why)) => format!("error failed {}", reason(&why)),
+        Err(StartError::Ignored) => "ok undefined".into(),
+        Err(StartError::BadSpec(_)) => "error failed bad_spec".into(),
+        Err(StartError::Running) => "error running".into(),
+        Err(StartError::Restarting) => "error restarting".into(),
+        Err(StartError::SimpleOneForOne) => "error simple_one_for_one".into(),
         Err(StartError::NoSupervisor) => "exit noproc".into(),
     }
 }
@@ -249,6 +254,8 @@ fn done(answer: Result<(), ChildError>) -> String {
         Err(ChildError::NotFound) => "error not_found".into(),
         Err(ChildError::Running) => "error running".into(),
         Err(ChildError::Restarting) => "error restarting".into(),
+        Err(ChildError::SimpleOneForOne) => "error simple_one_for_one".into(),
+        Err(ChildError::BadSpec(_)) => "error bad_spec".into(),
         Err(ChildError::NoSupervisor) => "exit noproc".into(),
     }
 }

@@ -260,7 +260,11 @@ pub(crate) fn reason(reason: &ExitReason) -> String {
 
 /// The same, of a reason in a report.
 fn kind(text: &str) -> &str {
-    if text.starts_with("error") || text.starts_with("panicked") { "error" } else { text }
+    match text {
+        _ if text.starts_with("error") || text.starts_with("panicked") => "error",
+        _ if text.ends_with(": killed") => "killed",
+        _ => text,
+    }
 }
 
 impl Notes {

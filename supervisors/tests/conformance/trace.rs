@@ -102,33 +102,54 @@ impl Trace {
         Self(out)
     }
 
+    /// Line by line: `(Some, Some)` is in both, in order.
+    fn side_by_side<'a>(&'a self, ours: &'a Self) -> Vec<(Option<&'a Happening>, Option<&'a Happening>)> {
+        let (mut rows, mut i, mut j) = (Vec::new(), 0, 0);
+        let common = common_tails(&self.0, &ours.0);
+        loop {
+            match (self.0.get(i), ours.0.get(j)) {
+                (None, None) => return rows,
+                (theirs, own) if theirs == own => {
+                    rows.push((theirs, own));
+                    (i, j) = (i + 1, j + 1);
+                }
+                (theirs @ Some(_), own) if own.is_none() || common[i + 1][j] >= common[i][j + 1] => {
+                    rows.push((theirs, None));
+                    i += 1;
+                }
+                (_, own) => {
+                    rows.push((None, own));
+                    j += 1;
+                }
+            }
+        }
+    }
+
     /// `None`: they are equal. Otherwise both, side by side: `*` marks what only one of them has.
     pub(crate) fn difference(&self, ours: &Self) -> Option<String> {
         if self == ours {
             return None;
         }
-        let mut rows = vec![format!("    {:<60} ours", "OTP")];
-        let (mut i, mut j) = (0, 0);
-        let common = common_tails(&self.0, &ours.0);
-        while i < self.0.len() || j < ours.0.len() {
-            let (theirs, own) = (self.0.get(i), ours.0.get(j));
-            match (theirs, own) {
-                (Some(theirs), Some(own)) if theirs == own => {
-                    rows.push(format!("    {:<60} {own}", theirs.to_string()));
-                    (i, j) = (i + 1, j + 1);
-                }
-                (Some(theirs), _) if own.is_none() || common[i + 1][j] >= common[i][j + 1] => {
-                    rows.push(format!("  * {theirs}"));
-                    i += 1;
-                }
-                (_, Some(own)) => {
-                    rows.push(format!("  * {:<60} {own}", ""));
-                    j += 1;
-                }
-                _ => break,
+        let text = |side: Option<&Happening>| side.map(ToString::to_string).unwrap_or_default();
+        let row = |(theirs, own): (Option<&Happening>, Option<&Happening>)| {
+            let mark = if theirs == own { ' ' } else { '*' };
+            format!("  {mark} {:<60} {}", text(theirs), text(own)).trim_end().to_string() + "\n"
+        };
+        let rows: String = self.side_by_side(ours).into_iter().map(row).collect();
+        Some(format!("    {:<60} ours\n{rows}", "OTP"))
+    }
+
+    /// The lines that only `self` has, and those that only `ours` has.
+    pub(crate) fn only(&self, ours: &Self) -> [Vec<String>; 2] {
+        let mut only = [Vec::new(), Vec::new()];
+        for row in self.side_by_side(ours) {
+            match row {
+                (Some(theirs), None) => only[0].push(theirs.to_string()),
+                (None, Some(own)) => only[1].push(own.to_string()),
+                _ => {}
             }
         }
-        Some(rows.join("\n") + "\n")
+        only
     }
 }
 
@@ -217,11 +238,75 @@ fn gather_killed(segment: &mut Vec<Happening>, owners: &HashMap<Instance, Instan
 }
 
 fn sort_parallel(segment: &mut [Happening], parents: &HashMap<&str, &str>, script: &Script) {
-    let pool = |happening: &Happening| match happening {
-        Happening::Ended((name, _), _) => parents.get(name.as_str()).copied().filter(|parent| script.is_simple(parent)),
+    let instance = |happening: &Happening| match happening {
+        Happening::Ended(of, _) | Happening::Reported(of, _) => Some(of.clone()),
         _ => None,
     };
+    let pool = |happening: &Happening| {
+        let parent = parents.get(instance(happening)?.0.as_str()).copied();
+        parent.filter(|parent| script.is_simple(parent))
+    };
     for run in segment.chunk_by_mut(|a, b| pool(a).is_some() && pool(a) == pool(b)) {
-        run.sort_by_key(ToString::to_string);
+        run.sort_by_key(instance);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script;
+
+    const SCRIPT: &str = "
+A script
+    top one_for_one
+      sub one_for_one
+        a
+        b
+      pool simple_one_for_one
+        w template
+    > start_instance pool w1
+    > start_instance pool w2
+";
+
+    fn canonical(lines: &str) -> String {
+        let trace = parse(lines).remove("").unwrap();
+        trace.canonical(&script::parse(SCRIPT)[0]).to_string()
+    }
+
+    #[test]
+    fn the_children_of_a_killed_supervisor_may_end_before_and_after_it() {
+        let start = "> start\n+ top 0\n+ sub 0\n+ a 0\n+ b 0\n> kill sub\n";
+        let killed = canonical(&format!("{start}- sub 0 killed\n- b 0 killed\n+ sub 1\n- a 0 killed\n+ a 1\n"));
+        assert_eq!(killed, format!("{start}- a 0 killed\n- b 0 killed\n- sub 0 killed\n+ sub 1\n+ a 1\n"));
+    }
+
+    #[test]
+    fn an_ordered_end_stays_in_its_order() {
+        let stop =
+            "> start\n+ top 0\n+ sub 0\n+ a 0\n+ b 0\n> stop\n- b 0 shutdown\n- a 0 shutdown\n- sub 0 shutdown\n";
+        assert_eq!(canonical(stop), stop);
+    }
+
+    #[test]
+    fn instances_that_end_side_by_side_are_sorted_and_others_are_not() {
+        let start = "> start\n+ pool 0\n+ w1 0\n+ w2 0\n> stop\n";
+        let ended = canonical(&format!("{start}- w2 0 shutdown\n- w1 0 shutdown\n- pool 0 shutdown\n"));
+        assert_eq!(ended, format!("{start}- w1 0 shutdown\n- w2 0 shutdown\n- pool 0 shutdown\n"));
+    }
+
+    #[test]
+    fn a_child_that_failed_to_start_ends_before_that_is_reported() {
+        let start = "> start\n+ top 0\n+ sub 0\n";
+        let failed = canonical(&format!("{start}! top 0 start_error sub error\n! sub 0 crash error\n- sub 0 error\n"));
+        assert_eq!(failed, format!("{start}! sub 0 crash error\n- sub 0 error\n! top 0 start_error sub error\n"));
+    }
+
+    #[test]
+    fn one_line_more_is_a_difference_and_is_marked() {
+        let trace = |text| parse(text).remove("").unwrap();
+        let (otp, ours) = (trace("> start\n+ top 0\n= ok\n"), trace("> start\n= ok\n"));
+        assert_eq!(otp.difference(&otp), None);
+        let marked = otp.difference(&ours).unwrap();
+        assert!(marked.contains("  * + top 0\n"), "{marked}");
     }
 }

@@ -7,7 +7,7 @@ use proptest::{
 };
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use supervisors::*;
@@ -23,19 +23,24 @@ pub(crate) struct Plan {
     /// A supervisor with it is parked when it gives up.
     backs_off: bool,
     awaits_init: bool,
-    below: Option<(Strategy, bool, u32, Vec<Plan>)>,
+    significant: bool,
+    below: Option<(Strategy, AutoShutdown, u32, Vec<Plan>)>,
 }
 
 impl std::fmt::Debug for Plan {
     /// A line, so that what proptest shows can be read.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let marks = [(self.brutal, " brutal"), (self.backs_off, " backs_off"), (self.awaits_init, " awaits_init")];
+        let marks = [
+            (self.brutal, " brutal"),
+            (self.backs_off, " backs_off"),
+            (self.awaits_init, " awaits_init"),
+            (self.significant, " significant"),
+        ];
         let marks: String = marks.iter().filter(|(on, _)| *on).map(|(_, mark)| *mark).collect();
         match &self.below {
             None => write!(f, "{:?}{marks}", self.restart),
-            Some((strategy, dynamic, intensity, children)) => {
-                let dynamic = if *dynamic { " dynamic" } else { "" };
-                write!(f, "{:?}{marks} {strategy}{dynamic} {intensity} ", self.restart)?;
+            Some((strategy, auto_shutdown, intensity, children)) => {
+                write!(f, "{:?}{marks} {strategy} {auto_shutdown:?} {intensity} ", self.restart)?;
                 let mut list = f.debug_list();
                 list.entries(children).finish()
             }
@@ -50,7 +55,7 @@ pub(crate) struct Exits {
     how: How,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
     Normal,
     Shutdown,
@@ -58,6 +63,10 @@ enum How {
     Environment,
     Panic,
     Kill,
+    /// No exit: it gets another child, when it is a supervisor.
+    Add,
+    /// No exit either: its supervisor is asked to terminate it.
+    Terminate,
 }
 
 fn worker() -> BoxedStrategy<Plan> {
@@ -70,6 +79,7 @@ fn worker() -> BoxedStrategy<Plan> {
             brutal,
             backs_off,
             awaits_init,
+            significant: false,
             below: None,
         })
         .boxed()
@@ -77,11 +87,16 @@ fn worker() -> BoxedStrategy<Plan> {
 
 fn sup(intensity: u32, children: BoxedStrategy<Plan>, most: usize) -> BoxedStrategy<Plan> {
     let strategy = prop_oneof![Just(Strategy::OneForOne), Just(Strategy::OneForAll), Just(Strategy::RestForOne)];
-    let below = (strategy, prop::bool::weighted(0.25), 0..=intensity, prop::collection::vec(children, 1..=most));
+    let auto = prop_oneof![3 => Just(AutoShutdown::Never), 1 => Just(AutoShutdown::AnySignificant), 1 => Just(AutoShutdown::AllSignificant)];
+    let below = (strategy, auto, 0..=intensity, prop::collection::vec((children, any::<bool>()), 1..=most));
     (worker(), below)
-        .prop_map(|(plan, (strategy, dynamic, intensity, children))| {
-            let dynamic = dynamic && strategy == Strategy::OneForOne;
-            Plan { below: Some((strategy, dynamic, intensity, children)), brutal: false, ..plan }
+        .prop_map(|(plan, (strategy, auto_shutdown, intensity, children))| {
+            let fits = |child: &Plan| auto_shutdown != AutoShutdown::Never && child.restart != Restart::Permanent;
+            let children = children
+                .into_iter()
+                .map(|(child, significant)| Plan { significant: significant && fits(&child), ..child })
+                .collect();
+            Plan { below: Some((strategy, auto_shutdown, intensity, children)), brutal: false, ..plan }
         })
         .boxed()
 }
@@ -114,30 +129,37 @@ pub(crate) fn exits() -> BoxedStrategy<Vec<Exits>> {
         Just(How::Error),
         Just(How::Environment),
         Just(How::Panic),
-        Just(How::Kill)
+        Just(How::Kill),
+        Just(How::Add),
+        Just(How::Terminate)
     ];
     let one = (any::<usize>(), how).prop_map(|(at, how)| Exits { at, how });
-    prop::collection::vec(one, 1..=6).boxed()
+    prop::collection::vec(one, 1..=8).boxed()
 }
 
-/// By path.
-type Addresses = Arc<HashMap<String, (Addr<ExitReason>, Mailbox<ExitReason>)>>;
+type Way = (Addr<ExitReason>, Mailbox<ExitReason>);
 
-fn addresses(plan: &Plan, path: String, all: &mut HashMap<String, (Addr<ExitReason>, Mailbox<ExitReason>)>) {
-    match &plan.below {
-        None => drop(all.insert(path, mailbox())),
-        Some((.., children)) => {
-            for (at, child) in children.iter().enumerate() {
-                addresses(child, format!("{path}/{at}"), all);
-            }
-        }
+/// How everyone is reached, by path.
+#[derive(Default)]
+struct Ways {
+    workers: Mutex<HashMap<String, Way>>,
+    sups: Mutex<HashMap<String, SupervisorRef>>,
+}
+
+impl Ways {
+    fn worker(&self, path: &str) -> Way {
+        self.workers.lock().unwrap().entry(path.to_string()).or_insert_with(mailbox).clone()
+    }
+
+    fn sup(&self, path: &str) -> SupervisorRef {
+        self.sups.lock().unwrap().entry(path.to_string()).or_default().clone()
     }
 }
 
-fn spec(plan: &Plan, id: &str, path: String, addresses: &Addresses) -> ChildSpec {
+fn spec(plan: &Plan, id: &str, path: String, ways: &Arc<Ways>) -> ChildSpec {
     let spec = match &plan.below {
         None => {
-            let mailbox = addresses[&path].1.clone();
+            let (_, mailbox) = ways.worker(&path);
             ChildSpec::worker(id, move |process| {
                 let mailbox = mailbox.clone();
                 async move {
@@ -149,17 +171,20 @@ fn spec(plan: &Plan, id: &str, path: String, addresses: &Addresses) -> ChildSpec
                 }
             })
         }
-        Some((strategy, dynamic, intensity, children)) => {
-            let flags =
-                Flags { strategy: *strategy, dynamic: *dynamic, ..Flags::one_for_one().intensity(*intensity, HOUR) };
-            let (children, addresses) = (children.clone(), addresses.clone());
-            ChildSpec::supervisor(id, move || {
-                let child =
-                    |(at, child): (usize, &Plan)| spec(child, &at.to_string(), format!("{path}/{at}"), &addresses);
+        Some((strategy, auto_shutdown, intensity, children)) => {
+            let flags = Flags {
+                strategy: *strategy,
+                auto_shutdown: *auto_shutdown,
+                ..Flags::one_for_one().intensity(*intensity, HOUR)
+            };
+            let (children, at, ways) = (children.clone(), ways.sup(&path), ways.clone());
+            ChildSpec::supervisor_at(id, at, move || {
+                let child = |(at, child): (usize, &Plan)| spec(child, &at.to_string(), format!("{path}/{at}"), &ways);
                 SupervisorSpec { flags, children: children.iter().enumerate().map(child).collect() }
             })
         }
     };
+    let spec = if plan.significant { spec.significant() } else { spec };
     let spec = if plan.brutal { spec.shutdown(Shutdown::BrutalKill) } else { spec };
     let spec = if plan.awaits_init { spec.awaits_init() } else { spec };
     let backoff = Backoff { first: HOUR, cap: HOUR, jitter: 0.5, reset_after: HOUR };
@@ -209,14 +234,39 @@ fn reason(how: How, node: &Node) -> ExitReason {
         _ if node.kind == Kind::Supervisor => match how {
             How::Normal | How::Shutdown if node.parent.is_none() => ExitReason::Shutdown,
             How::Normal | How::Shutdown | How::Panic | How::Error => panic_reason(),
-            How::Kill | How::Environment => ExitReason::Killed,
+            How::Kill | How::Environment | How::Add | How::Terminate => ExitReason::Killed,
         },
         How::Normal => ExitReason::Normal,
         How::Shutdown => ExitReason::Shutdown,
         How::Error => ExitReason::error("told to"),
         How::Environment => ExitReason::environment("told to"),
         How::Panic => panic_reason(),
-        How::Kill => ExitReason::Killed,
+        How::Kill | How::Add | How::Terminate => ExitReason::Killed,
+    }
+}
+
+/// Done when it returns.
+async fn change(node: &Node, how: How, turn: usize, ways: &Arc<Ways>) {
+    let above = || node.path.rsplit_once('/').map(|(above, id)| (ways.sup(above), id));
+    if how == How::Terminate {
+        if let Some((sup, id)) = above() {
+            sup.terminate_child(id).await.unwrap();
+        }
+    } else if node.kind == Kind::Supervisor {
+        let id = format!("added {turn}");
+        let restarts = [Restart::Permanent, Restart::Transient, Restart::Temporary];
+        let plan = Plan {
+            restart: restarts[turn % 3],
+            brutal: false,
+            backs_off: false,
+            awaits_init: true,
+            significant: false,
+            below: None,
+        };
+        let child = spec(&plan, &id, format!("{}/{id}", node.path), ways);
+        // Behind a back-off its start would be answered in an hour.
+        ways.sup(&node.path).cast_start_child(child);
+        ways.sup(&node.path).which_children().await;
     }
 }
 
@@ -224,32 +274,35 @@ fn panic_reason() -> ExitReason {
     ExitReason::Panic { message: "told to".into(), location: String::new() }
 }
 
-fn act(pid: Pid, node: &Node, reason: &ExitReason, addresses: &Addresses) {
+fn act(pid: Pid, node: &Node, reason: &ExitReason, ways: &Ways) {
     match reason {
         ExitReason::Killed => kill(pid),
         ExitReason::Panic { message, .. } => inject_panic(pid, message),
         _ if node.kind == Kind::Supervisor => exit(pid, reason.clone()),
-        _ => addresses[&node.path].0.cast(reason.clone()).unwrap(),
+        _ => ways.worker(&node.path).0.cast(reason.clone()).unwrap(),
     }
 }
 
 /// Starts the tree, lets the exits happen, and says how observation and prediction differ.
 pub(crate) async fn observe(plan: &Plan, exits: &[Exits]) -> Result<(), String> {
-    let mut all = HashMap::new();
-    addresses(plan, "top".into(), &mut all);
-    let addresses = Arc::new(all);
-    let system = start(spec(plan, "top", "top".into(), &addresses));
+    let ways = Arc::default();
+    let system = start(spec(plan, "top", "top".into(), &ways));
     let mut before = rest(&system, None).await;
-    for Exits { at, how } in exits {
+    for (turn, Exits { at, how }) in exits.iter().enumerate() {
         let running: Vec<&Node> = before.nodes().filter(|node| node.pid.is_some()).collect();
         if running.is_empty() {
             break;
         }
         let node = running[at % running.len()];
+        if let How::Add | How::Terminate = how {
+            change(node, *how, turn, &ways).await;
+            before = rest(&system, None).await;
+            continue;
+        }
         let (pid, reason) = (node.pid.unwrap(), reason(*how, node));
         let prediction = predict(&before, pid, reason.clone()).map_err(|error| error.to_string())?;
         let events = subscribe(system.root());
-        act(pid, node, &reason, &addresses);
+        act(pid, node, &reason, &ways);
         let after = rest(&system, Some(pid)).await;
         let events = heard(&events, after.root.pid.is_none()).await;
         if let Err(difference) = compare(&before, &prediction, &after, &events) {
@@ -325,14 +378,8 @@ fn compare(before: &Snapshot, prediction: &Prediction, after: &Snapshot, events:
         EventKind::Exited { reason } => Some((event.pid, reason.clone())),
         _ => None,
     });
-    let mut exited: Vec<(Pid, ExitReason)> = exited.collect();
-    let mut dies: Vec<(Pid, ExitReason)> =
-        prediction.dies.iter().map(|dying| (dying.pid, dying.reason.clone())).collect();
-    if before.nodes().any(|node| node.dynamic) {
-        // Its children end all at once, in no order.
-        exited.sort_by_key(|(pid, _)| *pid);
-        dies.sort_by_key(|(pid, _)| *pid);
-    }
+    let exited: Vec<(Pid, ExitReason)> = exited.collect();
+    let dies: Vec<(Pid, ExitReason)> = prediction.dies.iter().map(|dying| (dying.pid, dying.reason.clone())).collect();
     same!(dies, exited, "who dies, why, in which order");
     let survivors: HashSet<Pid> = prediction.survives.iter().map(|surviving| surviving.pid).collect();
     same!(survivors.len() + prediction.dies.len(), old.len(), "everyone dies or survives");

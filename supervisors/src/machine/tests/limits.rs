@@ -87,9 +87,9 @@ fn a_supervisor_child_with_a_back_off_is_parked_when_it_gave_up() {
     let backoff = Some(Backoff { first: 60 * SECOND, jitter: 0.0, cap: 600 * SECOND, reset_after: 600 * SECOND });
     for restart in [Restart::Permanent, Restart::Transient] {
         let sub = Rule { kind: Kind::Supervisor, backoff, restart, ..rule("sub") };
-        let mut sim = Sim::new(Flags::one_for_one().intensity(0, SECOND).dynamic(), vec![sub]);
+        let mut sim = Sim::new(Flags::one_for_one().intensity(0, SECOND), vec![sub]);
         sim.log();
-        sim.exits("sub", ExitReason::Shutdown);
+        sim.gives_up("sub");
         assert!(matches!(sim.state("sub"), State::BackingOff { .. }));
         sim.pass(60 * SECOND);
         assert_eq!(sim.log(), "+sub");
@@ -97,6 +97,6 @@ fn a_supervisor_child_with_a_back_off_is_parked_when_it_gave_up() {
     }
     let sub = Rule { kind: Kind::Supervisor, ..rule("sub") };
     let mut sim = Sim::new(Flags::one_for_one().intensity(0, SECOND), vec![sub]);
-    sim.exits("sub", ExitReason::Shutdown);
+    sim.gives_up("sub");
     assert!(sim.exit.is_some(), "without a back-off it counts, as in OTP");
 }

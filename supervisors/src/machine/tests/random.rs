@@ -57,12 +57,8 @@ fn rules() -> impl proptest::strategy::Strategy<Value = Vec<Rule>> {
 }
 
 fn flags() -> impl proptest::strategy::Strategy<Value = Flags> {
-    let kinds = [Flags::one_for_one(), Flags::one_for_all(), Flags::rest_for_one()];
-    (prop::sample::select(kinds.to_vec()), 0..4u32, any::<bool>()).prop_map(|(flags, intensity, dynamic)| Flags {
-        intensity,
-        dynamic,
-        ..flags
-    })
+    let kinds = [Flags::one_for_one(), Flags::one_for_all(), Flags::rest_for_one(), Flags::simple_one_for_one()];
+    (prop::sample::select(kinds.to_vec()), 0..4u32).prop_map(|(flags, intensity)| Flags { intensity, ..flags })
 }
 
 fn nth(sim: &Sim, nth: usize) -> Option<Pid> {
@@ -89,7 +85,7 @@ fn perform(sim: &mut Sim, step: Step, token: Token) {
         }
         Step::Terminate { id } => {
             let (id, token) = (id.to_string(), Some(token));
-            sim.event(Event::TerminateChild { id, token });
+            sim.event(Event::TerminateChild { child: id.into(), token });
         }
         Step::Restart { id } => {
             let (id, token) = (id.to_string(), Some(token));
