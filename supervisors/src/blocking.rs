@@ -3,7 +3,6 @@
 //! They cannot be killed. They are told to stop, and hear it whenever they wait for a message or look.
 
 use crate::{
-<<<<<<< HEAD
     current,
     link::{self, ExitSignal},
     mailbox::{Addr, Mailbox},
@@ -14,9 +13,6 @@ use crate::{
     reason::ExitReason,
     reports, rt,
     spec::BlockingStart,
-=======
-    current, mailbox::Mailbox, panics, pid::Pid, process, reason::ExitReason, reports, rt, spec::BlockingStart,
->>>>>>> 2a34edc1da2425f203f725a2a72f3ee00a5ac58f
     table::Entry,
 };
 use std::{

@@ -37,16 +37,11 @@ mod current;
 mod draw;
 mod driver;
 mod events;
-<<<<<<< HEAD
-mod graph;
-mod json;
-mod link;
-=======
->>>>>>> 2a34edc1da2425f203f725a2a72f3ee00a5ac58f
 pub mod faults;
 mod glob;
 mod graph;
 mod json;
+mod link;
 mod machine;
 mod mailbox;
 mod monitor;

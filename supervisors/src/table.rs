@@ -22,7 +22,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -149,7 +149,10 @@ impl Entry {
     }
 
     fn raise(&self, flag: u8) {
-        self.flags.fetch_or(flag, Ordering::AcqRel);
+        let before = self.flags.fetch_or(flag, Ordering::AcqRel);
+        if flag & (DIES | KILL) != 0 && before & (DIES | KILL | ENDED) == 0 {
+            ENDING.fetch_add(1, Ordering::AcqRel);
+        }
         self.waker.wake();
     }
 
@@ -240,7 +243,9 @@ impl Entry {
             life.gauges.clear();
             (std::mem::take(&mut life.ties), life.trap.take(), life.cause.take())
         };
-        self.flags.fetch_or(ENDED, Ordering::AcqRel);
+        if self.flags.fetch_or(ENDED, Ordering::AcqRel) & (DIES | KILL) != 0 {
+            ENDING.fetch_sub(1, Ordering::AcqRel);
+        }
         let mut table = TABLE.write().unwrap_or_else(PoisonError::into_inner);
         drop(table.remove(&self.pid));
         drop(table);
@@ -256,6 +261,13 @@ impl Entry {
     pub(crate) fn has_ended(&self) -> bool {
         self.has(ENDED)
     }
+}
+
+/// Processes that were killed, or did not trap a signal, and have not ended yet.
+static ENDING: AtomicUsize = AtomicUsize::new(0);
+
+pub(crate) fn some_are_ending() -> bool {
+    ENDING.load(Ordering::Acquire) != 0
 }
 
 static TABLE: RwLock<BTreeMap<Pid, Arc<Entry>>> = RwLock::new(BTreeMap::new());

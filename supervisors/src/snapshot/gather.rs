@@ -61,7 +61,7 @@ fn process(mut node: Node, entry: Option<&Arc<Entry>>, now: Instant) -> Node {
         return node;
     };
     node.pid = Some(entry.pid);
-    node.traps_exit = entry.traps;
+    node.traps_exit = entry.traps();
     node.uptime = Some(now.saturating_duration_since(entry.born));
     node.mailbox = entry.mailbox().map(|(len, high_water)| Waiting { len, high_water });
     (node.polls, node.busy) = (entry.polls(), entry.busy());

@@ -32,6 +32,9 @@ impl Entry {
         }
         let trap = {
             let mut life = lock(&self.life);
+            if life.ended.is_some() {
+                return;
+            }
             life.exit_with.get_or_insert_with(|| reason.clone());
             life.trap.clone()
         };
@@ -103,6 +106,16 @@ impl Entry {
         drop(life);
         panics::discard(before);
         true
+    }
+
+    /// It traps exits, by its spec or because it said so.
+    pub(crate) fn traps(&self) -> bool {
+        self.traps || self.kind == Kind::Supervisor || lock(&self.life).trap.is_some()
+    }
+
+    /// It was killed, or a signal came that it did not trap.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.has(DIES | KILL)
     }
 
     /// An exit signal came that it did not trap.
