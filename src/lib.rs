@@ -3,12 +3,12 @@
 //! ```text
 //! bt_erl_sup              rest_for_one   a session
 //! ├── storage_sup         one_for_one    piece workers (SHA-1) and file workers, each on a thread of its own
-//! ├── torrents_sup        dynamic        one torrent_sup per torrent
+//! ├── torrents_sup        one_for_one    one torrent_sup per torrent
 //! │   └── torrent_sup     rest_for_one
 //! │       ├── store                      which pieces are verified and on disk
 //! │       ├── client                     have and want, whom to ask for what
 //! │       ├── trackers_sup one_for_one   one tracker process per announce URL
-//! │       └── peers_sup   dynamic        one peer process per connection
+//! │       └── peers_sup   simple_one_for_one  one peer process per connection
 //! └── listener                           accepts connections
 //! ```
 //!

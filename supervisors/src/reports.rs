@@ -13,6 +13,7 @@ use crate::{
     pid::Pid,
     reason::ExitReason,
     ring::{self, Reader, Ring},
+    rt,
     spec::{Kind, Shutdown},
     table::Entry,
 };
@@ -123,6 +124,7 @@ fn write(level: Level, text: fmt::Arguments<'_>, values: &dyn Source) {
 
 fn blank(kind: ReportKind, level: Level) -> Report {
     Report {
+        time: rt::wall(),
         kind,
         level,
         error_context: None,

@@ -1,6 +1,6 @@
 //! One `torrent_sup` per torrent, added and removed at run time.
 //!
-//! Strategy: one_for_one, dynamic. When it is itself restarted, it starts the torrents of the session's table again.
+//! Strategy: one_for_one, so that its init can name children: when it is itself restarted, it starts the torrents of the session's table again.
 
 pub(crate) mod torrent_sup;
 
@@ -12,7 +12,7 @@ use supervisors::{ChildSpec, Flags, SupervisorSpec};
 use crate::tables::{SessionTable, lock};
 
 /// Counts crashes of torrent supervisors themselves. One that gives up is parked and not counted, so no torrent ends the others.
-const FLAGS: Flags = Flags::one_for_one().intensity(20, Duration::from_secs(10)).dynamic();
+const FLAGS: Flags = Flags::one_for_one().intensity(20, Duration::from_secs(10));
 
 pub(super) fn spec(session: &Arc<SessionTable>) -> ChildSpec {
     let at = session.torrents_sup.clone();

@@ -8,7 +8,7 @@ use crate::{
 };
 use log::kv::{Error, Key, Source, Value, VisitSource};
 use serde::{Serialize, Serializer};
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// What kind of report it is, in OTP's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -81,6 +81,9 @@ fn shutdown<S: Serializer>(shutdown: &Option<Shutdown>, to: S) -> Result<S::Ok, 
 /// people, [`to_json`](Self::to_json) the one for machines.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
+    /// When, since 1970, by the wall clock. JSON: `unix_ms`.
+    #[serde(rename = "unix_ms", serialize_with = "json::ms")]
+    pub time: Duration,
     /// JSON: `report`.
     #[serde(rename = "report")]
     pub kind: ReportKind,

@@ -1,6 +1,6 @@
 //! One peer process per connection, added by the client.
 //!
-//! Strategy: one_for_one, dynamic. Connections that we made are transient: the network's faults are retried after a back-off and
+//! Strategy: simple_one_for_one. Connections that we made are transient: the network's faults are retried after a back-off and
 //! not counted, panics are restarted at once and counted. Connections that came in are temporary: nobody can call back.
 
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use crate::tables::{TorrentTable, lock};
 
 /// Enough for every connection of a full torrent to crash once in ten seconds, which costs a run each; when they do so again and
 /// again, the fault is not theirs.
-const FLAGS: Flags = Flags::one_for_one().intensity(250, Duration::from_secs(10)).dynamic();
+const FLAGS: Flags = Flags::simple_one_for_one().intensity(250, Duration::from_secs(10));
 /// First soon, because a peer that was of use mostly comes back soon; then doubling. The address book gives up after eight failures.
 const REDIAL: Backoff = Backoff {
     first: Duration::from_millis(500),
