@@ -12,7 +12,7 @@ use super::{
     way::Way,
 };
 use crate::{
-    monitor::{exit, inject_panic, kill},
+    exit, inject_panic, kill,
     pid::Pid,
     process::Process,
     reason::ExitReason,
