@@ -27,7 +27,7 @@
 //! ending into one [`ExitReason`]; `table` knows every live process; `machine` decides, as a pure state machine, what a supervisor
 //! does, `driver` does it, and `crew` promises that no child outlives it; `mailbox`, `monitor` and `supervisor_ref` are how
 //! processes reach each other; `snapshot` (drawn by `draw` and `graph`), `events` and `reports` are what people and machines see, `json` how;
-//! `predict` runs the machine ahead of time.
+//! `predict` runs the machine ahead of time, and [`faults`] makes things fail on purpose (`current` tells it in which process).
 //!
 //! It never knows what its processes are for, and never shows bastion to them.
 
