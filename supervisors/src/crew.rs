@@ -77,6 +77,15 @@ impl Crew {
         }
     }
 
+    /// The child `pid`, if it is up.
+    pub(crate) fn up(&self, pid: Pid) -> Option<(Arc<Entry>, Rule)> {
+        let inside = self.inside();
+        let member = inside.members.get(&pid)?;
+        let child = inside.machine.as_ref()?.child(member.key)?;
+        let up = child.state == State::Running { pid };
+        up.then(|| (member.entry.clone(), child.rule.clone()))
+    }
+
     /// How often the child was started before its present or last process.
     pub(crate) fn incarnation(&self, key: Key) -> u64 {
         let inside = self.inside();

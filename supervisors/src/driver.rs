@@ -7,6 +7,7 @@ use crate::{
     events,
     machine::{Action, Answer, Event, Key, Machine, Report, Token},
     panics,
+    pid::Pid,
     process::{Guarded, launch},
     reason::{Exit, ExitReason},
     reports, rt,
@@ -126,7 +127,9 @@ struct Driver {
 
 impl Driver {
     fn on_event(&mut self, event: Event) {
+        let ready = if let Event::Ready { pid } = event { Some(pid) } else { None };
         let mut todo = VecDeque::from(self.decide(event));
+        ready.into_iter().for_each(|pid| self.progress(pid));
         while let Some(action) = todo.pop_front() {
             todo.extend(self.perform(action));
         }
@@ -185,9 +188,18 @@ impl Driver {
         let again = u64::from(incarnation > 0);
         self.entry.tree_restarts.fetch_add(again, Ordering::Relaxed);
         events::started(&entry);
-        reports::progress(&self.entry, &entry, &spec.rule);
+        self.progress(pid);
         launch(entry, spec.start);
         Some(todo)
+    }
+
+    /// Told when a child is up, as by OTP.
+    fn progress(&self, pid: Pid) {
+        if reports::progress_is_heard()
+            && let Some((child, rule)) = self.crew.up(pid)
+        {
+            reports::progress(&self.entry, &child, &rule);
+        }
     }
 
     fn report(&self, report: &Report) {
