@@ -9,6 +9,7 @@ mod record;
 pub use record::{ErrorContext, Offender, Report, ReportKind, Who, record_to_json};
 
 use crate::{
+    events,
     machine::{Report as Happened, Rule},
     pid::Pid,
     reason::ExitReason,
@@ -123,6 +124,7 @@ fn write(level: Level, text: fmt::Arguments<'_>, values: &dyn Source) {
 
 fn blank(kind: ReportKind, level: Level) -> Report {
     Report {
+        seq: events::last(),
         kind,
         level,
         error_context: None,

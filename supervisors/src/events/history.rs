@@ -57,6 +57,11 @@ pub(super) fn keep(mut kept: Kept, tell: impl FnOnce(&Kept)) {
     drop(lost);
 }
 
+/// The number of the last event.
+pub(crate) fn last() -> u64 {
+    lock(&HISTORY).last
+}
+
 /// What happened to `under` and all below it, oldest first, also after its end: of the last 4096 events of all trees, those. The
 /// path is what counts, so former incarnations are in it.
 pub fn history(under: Pid) -> Vec<Event> {

@@ -81,6 +81,8 @@ fn shutdown<S: Serializer>(shutdown: &Option<Shutdown>, to: S) -> Result<S::Ok, 
 /// people, [`to_json`](Self::to_json) the one for machines.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
+    /// The number of the last event before it: see [`Event::seq`](crate::Event::seq). What a process says of its own end comes before that event.
+    pub seq: u64,
     /// JSON: `report`.
     #[serde(rename = "report")]
     pub kind: ReportKind,
