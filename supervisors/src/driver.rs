@@ -7,6 +7,7 @@ use crate::{
     events,
     machine::{Action, Answer, Event, Key, Machine, Report, Token},
     panics,
+    pid::Pid,
     process::{Guarded, launch},
     reason::{Exit, ExitReason},
     reports, rt,
@@ -163,6 +164,7 @@ impl Driver {
                 panics::discard(spec);
             }
             Action::Answer { token, answer } => self.answer(token, answer),
+            Action::Progress { key, pid } => self.progress(key, pid),
             Action::Ready => self.entry.ready(),
             Action::Report(report) => self.report(&report),
             Action::Exit { reason, cause } => {
@@ -185,9 +187,18 @@ impl Driver {
         let again = u64::from(incarnation > 0);
         self.entry.tree_restarts.fetch_add(again, Ordering::Relaxed);
         events::started(&entry);
-        reports::progress(&self.entry, &entry, &spec.rule);
         launch(entry, spec.start);
         Some(todo)
+    }
+
+    fn progress(&self, key: Key, pid: Pid) {
+        let inside = self.crew.inside();
+        let up = inside.specs.get(&key).zip(inside.members.get(&pid));
+        let up = up.map(|(spec, member)| (spec.rule.clone(), member.entry.clone()));
+        drop(inside);
+        if let Some((rule, entry)) = up {
+            reports::progress(&self.entry, &entry, &rule);
+        }
     }
 
     fn report(&self, report: &Report) {

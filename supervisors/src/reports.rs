@@ -14,6 +14,7 @@ use crate::{
     pid::Pid,
     reason::ExitReason,
     ring::{self, Reader, Ring},
+    rt,
     spec::{Kind, Shutdown},
     table::Entry,
 };
@@ -125,6 +126,7 @@ fn write(level: Level, text: fmt::Arguments<'_>, values: &dyn Source) {
 fn blank(kind: ReportKind, level: Level) -> Report {
     Report {
         seq: events::last(),
+        time: rt::wall(),
         kind,
         level,
         error_context: None,

@@ -8,7 +8,7 @@ use crate::{
 };
 use log::kv::{Error, Key, Source, Value, VisitSource};
 use serde::{Serialize, Serializer};
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// What kind of report it is, in OTP's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -83,6 +83,9 @@ fn shutdown<S: Serializer>(shutdown: &Option<Shutdown>, to: S) -> Result<S::Ok, 
 pub struct Report {
     /// The number of the last event before it: see [`Event::seq`](crate::Event::seq). What a process says of its own end comes before that event.
     pub seq: u64,
+    /// When, since 1970, by the wall clock. JSON: `unix_ms`.
+    #[serde(rename = "unix_ms", serialize_with = "json::ms")]
+    pub time: Duration,
     /// JSON: `report`.
     #[serde(rename = "report")]
     pub kind: ReportKind,

@@ -255,8 +255,14 @@ async fn change(node: &Node, how: How, turn: usize, ways: &Arc<Ways>) {
     } else if node.kind == Kind::Supervisor {
         let id = format!("added {turn}");
         let restarts = [Restart::Permanent, Restart::Transient, Restart::Temporary];
-        let plan =
-            Plan { restart: restarts[turn % 3], brutal: false, backs_off: false, awaits_init: true, significant: false, below: None };
+        let plan = Plan {
+            restart: restarts[turn % 3],
+            brutal: false,
+            backs_off: false,
+            awaits_init: true,
+            significant: false,
+            below: None,
+        };
         let child = spec(&plan, &id, format!("{}/{id}", node.path), ways);
         // Behind a back-off its start would be answered in an hour.
         ways.sup(&node.path).cast_start_child(child);
