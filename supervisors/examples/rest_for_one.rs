@@ -1,14 +1,17 @@
-//! rest_for_one: start order is dependency order.
+//! Lesson 3, rest_for_one: start order is dependency order.
 //!
-//! A client needs the store, the peers need the client. When the client crashes, the peers are ended first and started again
-//! after it, because what they know of it is no longer true; the store, which nobody's crash can change, stays.
+//! A cook needs a stove, a waiter needs a cook. When the cook is replaced, the waiter, who has his orders from the old one, is
+//! ended first and started after him; the stove does not care who cooks.
 //!
 //! `cargo run -p supervisors --example rest_for_one`
 
-use std::{future::pending, time::Duration};
-use supervisors::{ChildSpec, EventKind, Flags, SupervisorSpec, inject_panic, subscribe};
+mod common;
 
-/// Tells when its init is done, so that the next one is not started before.
+use common::{Story, pid, say, title, tree, within_limit};
+use std::{future::pending, time::Duration};
+use supervisors::{ChildSpec, Flags, SupervisorSpec, inject_panic};
+
+/// `awaits_init`: the next one is started when this one has said that it is ready, and not before.
 fn part(id: &str) -> ChildSpec {
     let spec = ChildSpec::worker(id, |process| async move {
         process.ready();
@@ -18,41 +21,28 @@ fn part(id: &str) -> ChildSpec {
 }
 
 fn main() {
-    let system = supervisors::start(ChildSpec::supervisor("torrent_sup", || SupervisorSpec {
-        flags: Flags::rest_for_one().intensity(3, Duration::from_secs(60)),
-        children: ["store", "client", "trackers", "peers"].map(part).into(),
-    }));
-    let events = subscribe(system.root());
     async_std::task::block_on(async {
-        let mut started = 0;
-        while let Some(event) = events.recv().await {
-            println!("{:<22} {:>5}  {}", event.path, event.pid, describe(&event.kind));
-            started += u32::from(event.kind == EventKind::Started);
-            if event.kind == EventKind::Started && event.path.ends_with("/peers") {
-                match started {
-                    0..=5 => system.snapshot().find("*/client").iter().for_each(|client| {
-                        println!("\nthe client meets a bug:");
-                        client.pid.into_iter().for_each(|pid| inject_panic(pid, "piece 7 is in both sets"));
-                    }),
-                    _ => break,
-                }
-            }
-        }
-        println!("\n{}\n\nand now in order, the youngest first:", system.snapshot());
-        system.stop(Duration::from_secs(5)).await;
-        while let Some(event) = events.recv().await {
-            println!("{:<22} {:>5}  {}", event.path, event.pid, describe(&event.kind));
-        }
-    });
-}
+        let system = supervisors::start(ChildSpec::supervisor("kitchen_sup", || SupervisorSpec {
+            flags: Flags::rest_for_one().intensity(3, Duration::from_secs(60)),
+            children: vec![part("stove"), part("cook"), part("waiter")],
+        }));
+        let story = Story::of(&system);
 
-fn describe(kind: &EventKind) -> String {
-    match kind {
-        EventKind::Started => "started".to_string(),
-        EventKind::Exited { reason } => format!("ended: {reason}"),
-        EventKind::Restarting { after } if after.is_zero() => "will be started again".to_string(),
-        EventKind::Restarting { after } => format!("will be started again after {after:?}"),
-        EventKind::GaveUp { cause } => format!("gives up: {cause}"),
-        other => format!("{other:?}"),
-    }
+        title("rest_for_one");
+        say("A waiter needs a cook, a cook needs a stove. So they are started in this order:");
+        story.until_started("waiter", 1).await;
+        say("The cook drops dead. Whoever was started after him is ended too, then both come back.");
+        inject_panic(pid(&system, "kitchen_sup/cook"), "too much salt");
+        story.until_started("waiter", 2).await;
+        say("The stove was not touched. If the waiter falls, nobody else is:");
+        inject_panic(pid(&system, "kitchen_sup/waiter"), "a wet floor");
+        story.until_started("waiter", 3).await;
+        say("And if the stove explodes, nothing above it can stay; the last one goes first.");
+        inject_panic(pid(&system, "kitchen_sup/stove"), "gas");
+        story.until_started("waiter", 4).await;
+        say("Three crashes, and three restarts counted: it is the crash that counts, not how many had\n\
+             to be started again because of it.");
+        tree(&system);
+        within_limit(system.stop(Duration::from_secs(1))).await;
+    });
 }

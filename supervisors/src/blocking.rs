@@ -3,7 +3,8 @@
 //! They cannot be killed. They are told to stop, and hear it whenever they wait for a message or look.
 
 use crate::{
-    current, mailbox::Mailbox, panics, pid::Pid, process, reason::ExitReason, reports, rt, spec::BlockingStart, table::Entry,
+    current, mailbox::Mailbox, panics, pid::Pid, process, reason::ExitReason, reports, rt, spec::BlockingStart,
+    table::Entry,
 };
 use std::{
     fmt,

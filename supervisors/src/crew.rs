@@ -77,15 +77,6 @@ impl Crew {
         }
     }
 
-    /// The child `pid`, if it is up.
-    pub(crate) fn up(&self, pid: Pid) -> Option<(Arc<Entry>, Rule)> {
-        let inside = self.inside();
-        let member = inside.members.get(&pid)?;
-        let child = inside.machine.as_ref()?.child(member.key)?;
-        let up = child.state == State::Running { pid };
-        up.then(|| (member.entry.clone(), child.rule.clone()))
-    }
-
     /// How often the child was started before its present or last process.
     pub(crate) fn incarnation(&self, key: Key) -> u64 {
         let inside = self.inside();
@@ -109,7 +100,7 @@ impl Crew {
         let mut count = ChildCount::default();
         for (_, child) in machine.children() {
             count.specs += 1;
-            count.active += usize::from(child.pid().is_some());
+            count.active += usize::from(child.pid().is_some() && !child.is_restarting());
             count.supervisors += usize::from(child.rule.kind == Kind::Supervisor);
         }
         count.workers = count.specs - count.supervisors;
@@ -186,7 +177,7 @@ fn status(state: &State, now: Instant) -> Status {
 }
 
 async fn end(member: &Member, supervisor: &Entry) {
-    let entry = &member.entry;
+    let (entry, mut late) = (&member.entry, None);
     match member.shutdown {
         Shutdown::BrutalKill => entry.kill(),
         Shutdown::Timeout(limit) => {
@@ -194,15 +185,18 @@ async fn end(member: &Member, supervisor: &Entry) {
             if ended_within(entry, limit).await {
                 return;
             }
-            reports::shutdown_timeout(supervisor, entry, limit);
             entry.kill();
+            late = Some(limit);
         }
         Shutdown::Infinity => entry.exit(ExitReason::Shutdown),
     }
     if member.shutdown == Shutdown::Infinity || entry.crew.is_some() {
         entry.ended().await;
     } else if !ended_within(entry, KILL_GRACE).await {
-        reports::abandoned(supervisor, entry);
+        return reports::abandoned(supervisor, entry);
+    }
+    if let Some(limit) = late {
+        reports::shutdown_timeout(supervisor, entry, limit);
     }
 }
 

@@ -127,9 +127,7 @@ struct Driver {
 
 impl Driver {
     fn on_event(&mut self, event: Event) {
-        let ready = if let Event::Ready { pid } = event { Some(pid) } else { None };
         let mut todo = VecDeque::from(self.decide(event));
-        ready.into_iter().for_each(|pid| self.progress(pid));
         while let Some(action) = todo.pop_front() {
             todo.extend(self.perform(action));
         }
@@ -166,6 +164,7 @@ impl Driver {
                 panics::discard(spec);
             }
             Action::Answer { token, answer } => self.answer(token, answer),
+            Action::Progress { key, pid } => self.progress(key, pid),
             Action::Ready => self.entry.ready(),
             Action::Report(report) => self.report(&report),
             Action::Exit { reason, cause } => {
@@ -188,17 +187,20 @@ impl Driver {
         let again = u64::from(incarnation > 0);
         self.entry.tree_restarts.fetch_add(again, Ordering::Relaxed);
         events::started(&entry);
-        self.progress(pid);
         launch(entry, spec.start);
         Some(todo)
     }
 
-    /// Told when a child is up, as by OTP.
-    fn progress(&self, pid: Pid) {
-        if reports::progress_is_heard()
-            && let Some((child, rule)) = self.crew.up(pid)
-        {
-            reports::progress(&self.entry, &child, &rule);
+    fn progress(&self, key: Key, pid: Pid) {
+        if !reports::progress_is_heard() {
+            return;
+        }
+        let inside = self.crew.inside();
+        let up = inside.specs.get(&key).zip(inside.members.get(&pid));
+        let up = up.map(|(spec, member)| (spec.rule.clone(), member.entry.clone()));
+        drop(inside);
+        if let Some((rule, entry)) = up {
+            reports::progress(&self.entry, &entry, &rule);
         }
     }
 

@@ -40,7 +40,7 @@
 //! reached. Without a percentage and a count a term always fires.
 //!
 //! The tasks are `off`, `return(value)`, `error(text)`, `panic(text)`, `exit(reason)`, `delay(millis)` (or `sleep`), `busy(millis)`,
-//! `hang` (or `pause`), `yield` and `print(text)`: see [`Task`]. A reason is `normal`, `shutdown`, `killed`, `environment: text` or a
+//! `hang` (or `pause`), `yield` and `print(text)`: see [`Task`]. A reason is `normal`, `shutdown`, `shutdown: text`, `killed`, `environment: text` or a
 //! text, which stands for an error. Only `fail`'s `delay` is different: it spins, which here is called `busy`. An argument may hold
 //! `)`, `->` and `;`, as long as no term could end there.
 //!

@@ -5,12 +5,12 @@
 
 mod budget;
 mod gather;
-mod glob;
 
 pub use budget::Budget;
 pub(crate) use budget::Span;
 
 use crate::{
+    glob::glob,
     json,
     pid::Pid,
     reason::ExitReason,
@@ -185,7 +185,7 @@ impl Snapshot {
 
     /// Those whose path fits: `*` stands for any part of one name, `**` for any number of names.
     pub fn find(&self, path_glob: &str) -> Vec<&Node> {
-        let fits = |node: &&Node| glob::fits(path_glob, &node.path);
+        let fits = |node: &&Node| glob(path_glob, &node.path);
         self.nodes().filter(fits).collect()
     }
 

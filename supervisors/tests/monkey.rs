@@ -16,7 +16,7 @@ const PERIOD: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Debug)]
 enum Kid {
-    Worker { restart: Restart, protected: bool, traps: bool, awaits: bool },
+    Worker { restart: Restart, protected: bool, traps: bool, awaits: bool, significant: bool },
     Sup(Tree),
 }
 
@@ -31,7 +31,11 @@ impl Tree {
     fn spec(&self, id: &str) -> ChildSpec {
         let tree = self.clone();
         ChildSpec::supervisor(id, move || SupervisorSpec {
-            flags: Flags { strategy: tree.strategy, ..Flags::one_for_one().intensity(tree.intensity, PERIOD) },
+            flags: Flags {
+                strategy: tree.strategy,
+                auto_shutdown: AutoShutdown::AnySignificant,
+                ..Flags::one_for_one().intensity(tree.intensity, PERIOD)
+            },
             children: tree.kids.iter().enumerate().map(|(n, kid)| kid.spec(n)).collect(),
         })
     }
@@ -51,7 +55,7 @@ impl Kid {
     fn spec(&self, n: usize) -> ChildSpec {
         match *self {
             Self::Sup(ref tree) => tree.spec(&format!("{n}_sup")),
-            Self::Worker { restart, protected, traps, awaits } => {
+            Self::Worker { restart, protected, traps, awaits, significant } => {
                 let spec = ChildSpec::worker(format!("{n}{}", if protected { " protected" } else { "" }), |process| {
                     process.ready();
                     async move {
@@ -62,6 +66,7 @@ impl Kid {
                 let spec = if protected { spec.protected() } else { spec };
                 let spec = if traps { spec.trap_exit() } else { spec };
                 let spec = if awaits { spec.awaits_init() } else { spec };
+                let spec = if significant { spec.significant() } else { spec };
                 spec.restart(restart)
             }
         }
@@ -75,8 +80,11 @@ fn strategies() -> impl proptest::strategy::Strategy<Value = Strategy> {
 fn trees() -> impl proptest::strategy::Strategy<Value = Tree> {
     let restart =
         prop_oneof![3 => Just(Restart::Permanent), 1 => Just(Restart::Transient), 1 => Just(Restart::Temporary)];
-    let worker = (restart, prop::bool::weighted(0.15), any::<bool>(), any::<bool>())
-        .prop_map(|(restart, protected, traps, awaits)| Kid::Worker { restart, protected, traps, awaits });
+    let worker = (restart, prop::bool::weighted(0.15), any::<bool>(), any::<bool>(), prop::bool::weighted(0.2))
+        .prop_map(|(restart, protected, traps, awaits, significant)| {
+            let significant = significant && restart != Restart::Permanent;
+            Kid::Worker { restart, protected, traps, awaits, significant }
+        });
     let tree = |kid| {
         let tree = (strategies(), 0u32..4, vec(kid, 1..4));
         tree.prop_map(|(strategy, intensity, kids)| Tree { strategy, intensity, kids })
@@ -277,6 +285,28 @@ fn a_monkey_kills_only_below_its_path_and_in_its_ways() {
         let killed = reasons.iter().filter(|reason| **reason == ExitReason::Killed).count();
         assert!((3..=18).contains(&killed), "1 in 4 of 40: {killed}");
         assert!(reasons.iter().all(|reason| matches!(reason, ExitReason::Killed | ExitReason::Shutdown)));
+        system.stop(LONG).await;
+    });
+}
+
+#[test]
+fn children_of_a_simple_one_for_one_supervisor_are_spent_too() {
+    let at = SupervisorRef::new();
+    let sup = empty("dynamic", &at);
+    let system = start(ChildSpec::supervisor("top", move || one_for_one(vec![sup.clone()])));
+    wait(async {
+        calm(&system).await;
+        for id in ["a", "b", "c"] {
+            at.start_child(sleeper(id)).await.unwrap();
+        }
+        let monkey = Monkey::new().seed(3).under("top/dynamic/*");
+        let done = monkey.almost_kill(system.root()).await;
+        assert_eq!(done.len(), 3, "its intensity");
+        assert!(monkey.is_calm(system.root()) && monkey.clone().keeps_budgets().step(system.root()).is_none());
+        let events = subscribe(system.root());
+        kill(pid_of(&system, "top/dynamic/b"));
+        let (_, gave_up) = endings(&events, 4).await;
+        assert_eq!(gave_up, BTreeSet::from(["top/dynamic".to_string()]));
         system.stop(LONG).await;
     });
 }

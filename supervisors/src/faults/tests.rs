@@ -24,6 +24,7 @@ fn a_chain_is_read_term_by_term() {
         ("busy(0)->yield->hang->print(x)->print", &["busy(0)", "yield", "hang", "print(x)", "print"]),
         ("exit(normal)->exit( shutdown )->exit(kill)", &["exit(normal)", "exit(shutdown)", "exit(killed)"]),
         ("exit(environment: disk full)->exit(bad)", &["exit(environment: disk full)", "exit(error: bad)"]),
+        ("exit(shutdown: done)->exit(a: b)", &["exit(shutdown: done)", "exit(error: a: b)"]),
         ("return(50%)->error(3*2)", &["return(50%)", "error(3*2)"]),
         ("panic(a(b)c))->off", &["panic(a(b)c))", "off"]),
         ("print(a->b;c)", &["print(a->b;c)"]),
@@ -195,6 +196,20 @@ fn a_replayed_log_does_the_same_at_the_same_hits_and_writes_the_same_log() {
     assert_eq!(run(&again), was);
     assert_eq!(again.log(), log);
     assert_eq!(again.points()[0].fired, log.actions.len() as u64);
+}
+
+#[test]
+fn a_replay_counts_the_hits_that_a_condition_passed_by() {
+    let points = || [Point::new("plan.*", "1*error").expect("good").when("n", "5")];
+    let run = |armed: &Armed| {
+        let hit = |n: u32| armed.hit_with("plan.a", "p", &[("n", n.to_string())]).is_some();
+        (0..10).filter(|n| hit(*n)).collect::<Vec<_>>()
+    };
+    let first = Plan::new(points()).arm();
+    assert_eq!(run(&first), [5]);
+    let again = Plan::replay(&first.log()).expect("good").arm();
+    assert_eq!(run(&again), [5]);
+    assert_eq!(again.log(), first.log());
 }
 
 #[test]
