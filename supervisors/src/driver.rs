@@ -192,6 +192,9 @@ impl Driver {
     }
 
     fn progress(&self, key: Key, pid: Pid) {
+        if !reports::progress_is_heard() {
+            return;
+        }
         let inside = self.crew.inside();
         let up = inside.specs.get(&key).zip(inside.members.get(&pid));
         let up = up.map(|(spec, member)| (spec.rule.clone(), member.entry.clone()));

@@ -125,8 +125,8 @@ fn write(level: Level, text: fmt::Arguments<'_>, values: &dyn Source) {
 
 fn blank(kind: ReportKind, level: Level) -> Report {
     Report {
-        seq: events::last(),
         time: rt::wall(),
+        seq: events::last(),
         kind,
         level,
         error_context: None,
@@ -160,11 +160,13 @@ fn offender_of(entry: &Entry, shutdown: Option<Shutdown>) -> Option<Offender> {
     Some(Offender { id, pid, restart: None, shutdown, kind })
 }
 
-/// A child was started.
+/// Whether it is worth the while to ask who is up.
+pub(crate) fn progress_is_heard() -> bool {
+    !unheard(Level::Debug)
+}
+
+/// A child is up: its start is done, and its init.
 pub(crate) fn progress(supervisor: &Entry, child: &Entry, rule: &Rule) {
-    if unheard(Level::Debug) {
-        return;
-    }
     let report = blank(ReportKind::Progress, Level::Debug);
     let offender = offender(&child.name, Some(child.pid), Some(rule));
     let report = Report { supervisor: who(supervisor), offender, incarnation: Some(child.incarnation), ..report };

@@ -57,17 +57,17 @@ pub(super) fn keep(mut kept: Kept, tell: impl FnOnce(&Kept)) {
     drop(lost);
 }
 
-/// The number of the last event.
-pub(crate) fn last() -> u64 {
-    lock(&HISTORY).last
-}
-
 /// What happened to `under` and all below it, oldest first, also after its end: of the last 4096 events of all trees, those. The
 /// path is what counts, so former incarnations are in it.
 pub fn history(under: Pid) -> Vec<Event> {
     let live = table::find(under).map(|entry| (root(&entry), entry.path.clone()));
     let at = live.or_else(|| place(under));
     at.map(|(root, path)| below(root, &path).0).unwrap_or_default()
+}
+
+/// The number of the last event of all; 0: there was none.
+pub(crate) fn last() -> u64 {
+    lock(&HISTORY).last
 }
 
 /// Root and path of a process that may have ended.

@@ -1,12 +1,15 @@
 //! Random trees, random exits, and the comparison of what was predicted with what happens.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod compare;
+
+use compare::compare;
 use proptest::{
     prelude::{Just, any, prop, prop_oneof},
     strategy::{BoxedStrategy, Strategy as _},
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -86,7 +89,12 @@ fn worker() -> BoxedStrategy<Plan> {
 }
 
 fn sup(intensity: u32, children: BoxedStrategy<Plan>, most: usize) -> BoxedStrategy<Plan> {
-    let strategy = prop_oneof![Just(Strategy::OneForOne), Just(Strategy::OneForAll), Just(Strategy::RestForOne)];
+    let strategy = prop_oneof![
+        Just(Strategy::OneForOne),
+        Just(Strategy::OneForAll),
+        Just(Strategy::RestForOne),
+        Just(Strategy::SimpleOneForOne)
+    ];
     let auto = prop_oneof![3 => Just(AutoShutdown::Never), 1 => Just(AutoShutdown::AnySignificant), 1 => Just(AutoShutdown::AllSignificant)];
     let below = (strategy, auto, 0..=intensity, prop::collection::vec((children, any::<bool>()), 1..=most));
     (worker(), below)
@@ -96,7 +104,7 @@ fn sup(intensity: u32, children: BoxedStrategy<Plan>, most: usize) -> BoxedStrat
                 .into_iter()
                 .map(|(child, significant)| Plan { significant: significant && fits(&child), ..child })
                 .collect();
-            Plan { below: Some((strategy, auto_shutdown, intensity, children)), brutal: false, ..plan }
+            Plan { below: Some((strategy, auto_shutdown, intensity, children)), ..plan }
         })
         .boxed()
 }
@@ -178,9 +186,10 @@ fn spec(plan: &Plan, id: &str, path: String, ways: &Arc<Ways>) -> ChildSpec {
                 ..Flags::one_for_one().intensity(*intensity, HOUR)
             };
             let (children, at, ways) = (children.clone(), ways.sup(&path), ways.clone());
-            ChildSpec::supervisor_at(id, at, move || {
-                let child = |(at, child): (usize, &Plan)| spec(child, &at.to_string(), format!("{path}/{at}"), &ways);
-                SupervisorSpec { flags, children: children.iter().enumerate().map(child).collect() }
+            let simple = *strategy == Strategy::SimpleOneForOne;
+            ChildSpec::supervisor_at(id, at, move || SupervisorSpec {
+                flags,
+                children: if simple { Vec::new() } else { specs(&children, &path, &ways) },
             })
         }
     };
@@ -193,11 +202,43 @@ fn spec(plan: &Plan, id: &str, path: String, ways: &Arc<Ways>) -> ChildSpec {
     if plan.backs_off || worker { spec.backoff(backoff) } else { spec }.restart(plan.restart)
 }
 
+fn specs(children: &[Plan], path: &str, ways: &Arc<Ways>) -> Vec<ChildSpec> {
+    let child = |(at, child): (usize, &Plan)| spec(child, &at.to_string(), format!("{path}/{at}"), ways);
+    children.iter().enumerate().map(child).collect()
+}
+
+/// What a simple_one_for_one supervisor has is all added.
+fn fill(plan: &Plan, path: &str, ways: &Arc<Ways>) {
+    let Some((strategy, .., children)) = &plan.below else {
+        return;
+    };
+    if *strategy == Strategy::SimpleOneForOne {
+        let specs = specs(children, path, ways).into_iter();
+        specs.for_each(|spec| ways.sup(path).cast_start_child(spec));
+    }
+    children.iter().enumerate().for_each(|(at, child)| fill(child, &format!("{path}/{at}"), ways));
+}
+
+/// They are where they were asked to be.
+async fn filled(plan: &Plan, ways: &Ways) {
+    let mut all = vec![(plan, "top".to_string())];
+    while let Some((plan, path)) = all.pop() {
+        let Some((strategy, .., children)) = &plan.below else {
+            continue;
+        };
+        if *strategy == Strategy::SimpleOneForOne {
+            ways.sup(&path).which_children().await;
+        }
+        all.extend(children.iter().enumerate().map(|(at, child)| (child, format!("{path}/{at}"))));
+    }
+}
+
 /// Nothing is on its way: nobody starts or ends, and who waits is behind a back-off.
 fn quiet(node: &Node) -> bool {
     let mut blocked = false;
     let children = node.children.iter().all(|child| {
-        blocked |= matches!(child.status, Status::BackingOff { .. }) && node.strategy != Some(Strategy::OneForOne);
+        let in_order = matches!(node.strategy, Some(Strategy::OneForAll | Strategy::RestForOne));
+        blocked |= in_order && matches!(child.status, Status::BackingOff { .. });
         match child.status {
             Status::Starting => child.pid.is_none() && blocked,
             Status::Stopping => false,
@@ -247,10 +288,10 @@ fn reason(how: How, node: &Node) -> ExitReason {
 
 /// Done when it returns.
 async fn change(node: &Node, how: How, turn: usize, ways: &Arc<Ways>) {
-    let above = || node.path.rsplit_once('/').map(|(above, id)| (ways.sup(above), id));
+    let above = || node.path.rsplit_once('/').map(|(above, _)| ways.sup(above));
     if how == How::Terminate {
-        if let Some((sup, id)) = above() {
-            sup.terminate_child(id).await.unwrap();
+        if let Some(sup) = above() {
+            sup.terminate_child(node.pid.unwrap()).await.unwrap();
         }
     } else if node.kind == Kind::Supervisor {
         let id = format!("added {turn}");
@@ -287,6 +328,8 @@ fn act(pid: Pid, node: &Node, reason: &ExitReason, ways: &Ways) {
 pub(crate) async fn observe(plan: &Plan, exits: &[Exits]) -> Result<(), String> {
     let ways = Arc::default();
     let system = start(spec(plan, "top", "top".into(), &ways));
+    fill(plan, "top", &ways);
+    filled(plan, &ways).await;
     let mut before = rest(&system, None).await;
     for (turn, Exits { at, how }) in exits.iter().enumerate() {
         let running: Vec<&Node> = before.nodes().filter(|node| node.pid.is_some()).collect();
@@ -325,72 +368,4 @@ async fn heard(events: &Events, ended: bool) -> Vec<Event> {
         seen.push(event);
     }
     seen
-}
-
-macro_rules! same {
-    ($predicted:expr, $seen:expr, $($what:tt)*) => {
-        let (predicted, seen) = ($predicted, $seen);
-        if predicted != seen {
-            return Err(format!("{}: predicted {predicted:?}, seen {seen:?}", format!($($what)*)));
-        }
-    };
-}
-
-/// What became of a child.
-#[derive(Debug, PartialEq)]
-enum Fate {
-    Same,
-    New,
-    Later,
-    Down,
-    Gone,
-}
-
-fn compare(before: &Snapshot, prediction: &Prediction, after: &Snapshot, events: &[Event]) -> Result<(), String> {
-    let now: HashMap<&str, &Node> = after.nodes().map(|node| (node.path.as_str(), node)).collect();
-    let ended = after.root.pid.is_none();
-    same!(prediction.root_ends.is_some(), ended, "the root ends");
-    for node in before.nodes().skip(1) {
-        let path = node.path.as_str();
-        let predicted = match prediction.restarted.iter().find(|restarted| restarted.path == path) {
-            Some(restarted) if restarted.after.is_zero() => Fate::New,
-            Some(_) => Fate::Later,
-            None if prediction.forgotten.iter().any(|gone| gone == path) => Fate::Gone,
-            None if prediction.stopped.iter().any(|down| down == path) => Fate::Down,
-            None if node.pid.is_some() => Fate::Same,
-            // It was down before and has nothing to do with it.
-            None if matches!(node.status, Status::BackingOff { .. } | Status::Starting) => Fate::Later,
-            None => Fate::Down,
-        };
-        let seen = match now.get(path) {
-            Some(node_now) if node_now.pid.is_some() && node_now.pid == node.pid => Fate::Same,
-            Some(node_now) if node_now.pid.is_some() => Fate::New,
-            // Started again only when the back-off of a supervisor above is over.
-            None if predicted == Fate::Later => Fate::Later,
-            None => Fate::Gone,
-            Some(node_now) if node_now.status == Status::Stopped => Fate::Down,
-            Some(_) => Fate::Later,
-        };
-        same!(predicted, seen, "{path}");
-    }
-    let old: HashSet<Pid> = before.nodes().filter_map(|node| node.pid).collect();
-    let exited = events.iter().filter(|event| old.contains(&event.pid)).filter_map(|event| match &event.kind {
-        EventKind::Exited { reason } => Some((event.pid, reason.clone())),
-        _ => None,
-    });
-    let exited: Vec<(Pid, ExitReason)> = exited.collect();
-    let dies: Vec<(Pid, ExitReason)> = prediction.dies.iter().map(|dying| (dying.pid, dying.reason.clone())).collect();
-    same!(dies, exited, "who dies, why, in which order");
-    let survivors: HashSet<Pid> = prediction.survives.iter().map(|surviving| surviving.pid).collect();
-    same!(survivors.len() + prediction.dies.len(), old.len(), "everyone dies or survives");
-    let gave_up = events.iter().filter(|event| matches!(event.kind, EventKind::GaveUp { .. }));
-    let gives_up: Vec<Pid> = prediction.gives_up.iter().map(|gives_up| gives_up.pid).collect();
-    same!(gives_up, gave_up.map(|event| event.pid).collect::<Vec<_>>(), "who gives up");
-    for node in after.nodes().filter(|node| node.pid.is_some_and(|pid| survivors.contains(&pid))) {
-        let spent = prediction.budgets.iter().find(|spent| Some(spent.pid) == node.pid);
-        let budget = before.nodes().find(|old| old.pid == node.pid).and_then(|old| old.budget.as_ref());
-        let predicted = spent.map(|spent| spent.used).or(budget.map(|budget| budget.used));
-        same!(predicted, node.budget.as_ref().map(|budget| budget.used), "budget of {}", node.path);
-    }
-    Ok(())
 }
