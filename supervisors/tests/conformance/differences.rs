@@ -1,4 +1,38 @@
-//! Where this crate's traces differ from OTP's on purpose, line by line, and why.
+//! Where this crate's traces differ from OTP's on purpose, and why.
+
+use crate::{
+    script::Script,
+    trace::{Happening, Trace},
+};
+
+/// OTP's trace with one rule changed, that of a supervisor that is *killed*:
+///
+/// In OTP nobody ends its children. Each hears through its link that its parent was `killed`, ends with that reason, and whoever can
+/// (workers that trap exits, supervisors) writes a crash report. Here the supervisor's process ends what is left before its own
+/// end is told: youngest first, each within its limit, so with the reasons of any other end in order, and no crash.
+pub(crate) fn ended_in_order(theirs: Trace, script: &Script) -> Trace {
+    let owners = theirs.owners(script);
+    let mut out = Vec::new();
+    for step in theirs.steps() {
+        let killed = |happening: &Happening| match happening {
+            Happening::Ended(instance, reason) if reason == "killed" => Some(instance.clone()),
+            _ => None,
+        };
+        let killed: Vec<_> = step.iter().filter_map(killed).collect();
+        let is_below = |instance| {
+            let above = std::iter::successors(owners.get(instance), |above| owners.get(*above));
+            above.into_iter().any(|above| killed.contains(above))
+        };
+        out.extend(step.iter().filter_map(|happening| match happening {
+            Happening::Reported(of, text) if text == "crash killed" && is_below(of) => None,
+            Happening::Ended(of, reason) if reason == "killed" && is_below(of) && !script.kills_brutally(&of.0) => {
+                Some(Happening::Ended(of.clone(), "shutdown".into()))
+            }
+            _ => Some(happening.clone()),
+        }));
+    }
+    Trace(out)
+}
 
 /// One script that differs.
 pub(crate) struct Difference {

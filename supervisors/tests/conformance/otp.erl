@@ -303,11 +303,14 @@ note(Line) -> tell({note, Line}).
 log(#{msg := {report, #{label := {supervisor, Context}, report := Report}}}, _) when Context =/= progress ->
     Offender = proplists:get_value(offender, Report),
     tell({supervisor_report, self(), Context, proplists:get_value(reason, Report), proplists:get_value(pid, Offender),
-          proplists:get_value(id, Offender)});
+          child_name(proplists:get_value(mfargs, Offender), proplists:get_value(id, Offender))});
 log(#{msg := {report, #{label := {proc_lib, crash}, report := [Info | _]}}}, _) ->
     {_Class, Reason, _Stack} = proplists:get_value(error_info, Info),
     tell({crash_report, self(), Reason});
 log(_, _) -> ok.
+
+child_name({?MODULE, start_instance, [_, Name]}, _) -> Name;
+child_name(_, Id) -> Id.
 
 %% State: {log, Lines}, {count, N}, {{times, Name}, N}, {{plan, Name}, [...]}, {{name, Name}, Pid}, {Pid, {Name, Nth, Kind, Alive}}
 collector(State) ->
