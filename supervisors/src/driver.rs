@@ -12,7 +12,7 @@ use crate::{
     reason::{Exit, ExitReason},
     reports, rt,
     spec::{BadSpec, ChildSpec, Strategy, SupervisorInit},
-    supervisor_ref::{ChildAnswer, ChildError, Request, StartAnswer, StartError, SupervisorRef},
+    supervisor_ref::{ChildAnswer, ChildError, ChildKey, Request, StartAnswer, StartError, SupervisorRef},
     table::{self, Entry, Notice},
 };
 use flume::r#async::RecvStream;
@@ -273,6 +273,13 @@ impl Driver {
             Request::Restart(id, caller) => {
                 let token = Some(self.token(Caller::Start(caller)));
                 Some(Event::RestartChild { id, token })
+            }
+            // OTP: well, it does not run.
+            Request::Terminate(ChildKey::Pid(pid), Some(caller))
+                if self.crew.is_simple() && table::find(pid).is_none() =>
+            {
+                caller.send(Ok(())).ok();
+                None
             }
             Request::Terminate(child, caller) => {
                 let token = caller.map(|caller| self.token(Caller::Child(caller)));
