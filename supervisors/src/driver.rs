@@ -12,7 +12,7 @@ use crate::{
     reason::{Exit, ExitReason},
     reports, rt,
     spec::{BadSpec, ChildSpec, Strategy, SupervisorInit},
-    supervisor_ref::{ChildAnswer, ChildError, Request, StartAnswer, StartError, SupervisorRef},
+    supervisor_ref::{ChildAnswer, ChildKey, ChildError, Request, StartAnswer, StartError, SupervisorRef},
     table::{self, Entry, Notice},
 };
 use flume::r#async::RecvStream;
@@ -191,8 +191,12 @@ impl Driver {
         Some(todo)
     }
 
+    fn is_simple(&self) -> bool {
+        self.crew.inside().machine.as_ref().is_some_and(Machine::is_simple)
+    }
+
     fn progress(&self, key: Key, pid: Pid) {
-        if !reports::progress_is_heard() {
+        if !reports::progress_is_heard() || self.is_simple() {
             return;
         }
         let inside = self.crew.inside();
@@ -273,6 +277,11 @@ impl Driver {
             Request::Restart(id, caller) => {
                 let token = Some(self.token(Caller::Start(caller)));
                 Some(Event::RestartChild { id, token })
+            }
+            // OTP: what does not live any more need not be a child.
+            Request::Terminate(ChildKey::Pid(pid), caller) if self.is_simple() && table::find(pid).is_none() => {
+                drop(caller.map(|caller| caller.send(Ok(()))));
+                None
             }
             Request::Terminate(child, caller) => {
                 let token = caller.map(|caller| self.token(Caller::Child(caller)));
