@@ -165,7 +165,7 @@ pub(crate) fn progress_is_heard() -> bool {
     !unheard(Level::Debug)
 }
 
-/// A child is up: its start is done, and its init.
+/// A child is up: its start is done, and its init. As in OTP not for the children of a simple_one_for_one supervisor.
 pub(crate) fn progress(supervisor: &Entry, child: &Entry, rule: &Rule) {
     let report = blank(ReportKind::Progress, Level::Debug);
     let offender = offender(&child.name, Some(child.pid), Some(rule));
@@ -173,9 +173,15 @@ pub(crate) fn progress(supervisor: &Entry, child: &Entry, rule: &Rule) {
     publish(report, format_args!("PROGRESS  {}  started {} {}", supervisor.path, child.name, child.pid));
 }
 
-/// The crash report: what only the process itself knows.
+/// The crash report: what only the process itself knows. One that was ended from outside has nothing to tell; one that ended itself with
+/// `killed` has.
 pub(crate) fn process_ended(entry: &Entry, reason: &ExitReason) {
+    let told = entry.is_told_to_end();
+    if told && !entry.traps() && *reason == entry.exit_reason() {
+        return;
+    }
     let (kind, level) = match reason {
+        ExitReason::Killed if !told => (ReportKind::CrashReport, Level::Error),
         ExitReason::Panic { .. } | ExitReason::Error(_) => (ReportKind::CrashReport, Level::Error),
         // It said so itself: one that was killed has no more to say.
         ExitReason::Killed if !entry.is_killed() => (ReportKind::CrashReport, Level::Error),

@@ -110,11 +110,16 @@ impl Player<'_> {
             }
             Step::During { name, reason, call } => {
                 let pid = self.stage.pid(name).expect("a live worker");
+                let at = self.script.parents().get(name.as_str()).map(|sup| self.refs[*sup].clone());
                 self.stage.plan(name, Init::Hold, 1);
                 self.stage.order(pid, reason);
                 self.until(|| self.stage.is_held(name)).await;
                 let mut answer = self.perform(call).boxed_local();
                 let early = futures::poll!(&mut answer);
+                // Requests are taken in their order: the call is, when this one is answered.
+                if let Some(at) = at {
+                    at.which_children().await;
+                }
                 stage.release(name);
                 match early {
                     Poll::Ready(answer) => answer,

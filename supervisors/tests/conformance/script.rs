@@ -209,6 +209,13 @@ impl Script {
         node.is_some_and(|node| node.has("brutal_kill"))
     }
 
+    /// What the children of a `simple_one_for_one` supervisor are called in its spec.
+    pub(crate) fn template(&self, pool: &str) -> Option<&str> {
+        let nodes = self.tree.all();
+        let template = nodes.iter().find(|node| node.name == pool)?.children.first()?;
+        template.has("template").then_some(template.name.as_str())
+    }
+
     /// Of `simple_one_for_one` supervisors.
     pub(crate) fn is_simple(&self, sup: &str) -> bool {
         self.tree.all().iter().any(|node| node.name == sup && node.has("simple_one_for_one"))

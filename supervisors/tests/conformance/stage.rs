@@ -239,28 +239,27 @@ impl Notes {
     }
 
     fn on_report(&mut self, report: &Report) {
-        let why = report.exit.as_ref().map(reason).unwrap_or_default();
-        let (Some(offender), supervisor) = (&report.offender, report.supervisor.as_ref()) else {
+        let Some(offender) = &report.offender else {
             return;
         };
         let child = offender.pid.and_then(|pid| self.instances.get(&pid)).cloned();
+        let supervisor = report.supervisor.as_ref().and_then(|who| self.instances.get(&who.pid)).cloned();
+        let id = child.as_ref().map_or(&offender.id, |(name, _)| name);
+        let why = report.exit.as_ref().map(reason).unwrap_or_default();
         let (of, text) = match (report.kind, report.error_context) {
             (ReportKind::CrashReport, _) => (child, format!("crash {why}")),
-            (ReportKind::SupervisorReport, Some(context)) => {
-                let of = supervisor.and_then(|who| self.instances.get(&who.pid)).cloned();
-                let id = child.map_or_else(|| offender.id.clone(), |(name, _)| name);
-                (
-                    of,
-                    match context {
-                        ErrorContext::ChildTerminated => format!("child_terminated {id} {why}"),
-                        ErrorContext::StartError => format!("start_error {id} {why}"),
-                        ErrorContext::ShutdownError => format!("shutdown_error {id} {why}"),
-                        ErrorContext::Shutdown => format!("shutdown {id} reached_max_restart_intensity"),
-                        ErrorContext::Abandoned => format!("abandoned {id}"),
-                        ErrorContext::Restarting | ErrorContext::Parked => return,
-                    },
-                )
-            }
+            (ReportKind::Progress, _) => (supervisor, format!("progress {id}")),
+            (ReportKind::SupervisorReport, Some(context)) => (
+                supervisor,
+                match context {
+                    ErrorContext::ChildTerminated => format!("child_terminated {id} {why}"),
+                    ErrorContext::StartError => format!("start_error {id} {why}"),
+                    ErrorContext::ShutdownError => format!("shutdown_error {id} {why}"),
+                    ErrorContext::Shutdown => format!("shutdown {id} reached_max_restart_intensity"),
+                    ErrorContext::Abandoned => format!("abandoned {id}"),
+                    ErrorContext::Restarting | ErrorContext::Parked => return,
+                },
+            ),
             _ => return,
         };
         self.heard.extend(of.map(|of| ((report.seq, true), Happening::Reported(of, text))));

@@ -245,16 +245,20 @@ fn gather_killed(segment: &mut Vec<Happening>, owners: &HashMap<Instance, Instan
 }
 
 fn sort_parallel(segment: &mut [Happening], parents: &HashMap<&str, &str>, script: &Script) {
-    let instance = |happening: &Happening| match happening {
-        Happening::Ended(of, _) | Happening::Reported(of, _) => Some(of.clone()),
+    // What a pool says of late ones stands after the ends.
+    let place = |happening: &Happening| match happening {
+        Happening::Reported((pool, _), text) if script.is_simple(pool) && text.starts_with("shutdown_error") => {
+            Some((pool.clone(), true, (text.clone(), 0)))
+        }
+        Happening::Ended(of, _) | Happening::Reported(of, _) => {
+            let pool = parents.get(of.0.as_str()).filter(|parent| script.is_simple(parent))?;
+            Some((pool.to_string(), false, of.clone()))
+        }
         _ => None,
     };
-    let pool = |happening: &Happening| {
-        let parent = parents.get(instance(happening)?.0.as_str()).copied();
-        parent.filter(|parent| script.is_simple(parent))
-    };
+    let pool = |happening: &Happening| place(happening).map(|(pool, ..)| pool);
     for run in segment.chunk_by_mut(|a, b| pool(a).is_some() && pool(a) == pool(b)) {
-        run.sort_by_key(instance);
+        run.sort_by_key(place);
     }
 }
 
