@@ -183,8 +183,6 @@ pub(crate) fn process_ended(entry: &Entry, reason: &ExitReason) {
     let (kind, level) = match reason {
         ExitReason::Killed if !told => (ReportKind::CrashReport, Level::Error),
         ExitReason::Panic { .. } | ExitReason::Error(_) => (ReportKind::CrashReport, Level::Error),
-        // It said so itself: one that was killed has no more to say.
-        ExitReason::Killed if !entry.is_killed() => (ReportKind::CrashReport, Level::Error),
         ExitReason::Environment(_) => (ReportKind::Exit, Level::Info),
         _ => return,
     };
