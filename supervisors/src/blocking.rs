@@ -14,6 +14,7 @@ use crate::{
     reports, rt,
     spec::BlockingStart,
     table::Entry,
+    timer::{self, Timer},
 };
 use std::{
     fmt,
@@ -73,6 +74,17 @@ impl BlockingProcess {
         wrap: impl FnOnce(Down) -> M + Send + 'static,
     ) -> Monitor {
         monitor::watch(Some(&self.entry), pid, to, wrap)
+    }
+
+    /// `to` gets `message` after `wait`, unless this process has ended or the timer is cancelled. A full mailbox is tried again every 10 ms.
+    pub fn send_after<M: Send + 'static>(&self, wait: Duration, to: &Addr<M>, message: M) -> Timer {
+        timer::send_after(&self.entry, wait, to, message)
+    }
+
+    /// `to` gets a clone of `message` after each `every` (at least 1 ms) until this process has ended or the timer is cancelled. A full
+    /// mailbox misses one.
+    pub fn send_interval<M: Clone + Send + 'static>(&self, every: Duration, to: &Addr<M>, message: M) -> Timer {
+        timer::send_interval(&self.entry, every, to, message)
     }
 
     /// Erlang's `process_flag(trap_exit, true)`: from now on an exit signal, through a link, by [`exit`](crate::exit) or from its

@@ -12,7 +12,7 @@ use crate::{
     reason::{Exit, ExitReason},
     reports, rt,
     spec::{BadSpec, ChildSpec, Strategy, SupervisorInit},
-    supervisor_ref::{ChildAnswer, ChildKey, ChildError, Request, StartAnswer, StartError, SupervisorRef},
+    supervisor_ref::{ChildAnswer, ChildError, ChildKey, Request, StartAnswer, StartError, SupervisorRef},
     table::{self, Entry, Notice},
 };
 use flume::r#async::RecvStream;
@@ -191,12 +191,8 @@ impl Driver {
         Some(todo)
     }
 
-    fn is_simple(&self) -> bool {
-        self.crew.inside().machine.as_ref().is_some_and(Machine::is_simple)
-    }
-
     fn progress(&self, key: Key, pid: Pid) {
-        if !reports::progress_is_heard() || self.is_simple() {
+        if !reports::progress_is_heard() {
             return;
         }
         let inside = self.crew.inside();
@@ -278,9 +274,11 @@ impl Driver {
                 let token = Some(self.token(Caller::Start(caller)));
                 Some(Event::RestartChild { id, token })
             }
-            // OTP: what does not live any more need not be a child.
-            Request::Terminate(ChildKey::Pid(pid), caller) if self.is_simple() && table::find(pid).is_none() => {
-                drop(caller.map(|caller| caller.send(Ok(()))));
+            // OTP: well, it does not run.
+            Request::Terminate(ChildKey::Pid(pid), Some(caller))
+                if self.crew.is_simple() && table::find(pid).is_none() =>
+            {
+                caller.send(Ok(())).ok();
                 None
             }
             Request::Terminate(child, caller) => {

@@ -40,6 +40,7 @@ mod events;
 pub mod faults;
 mod glob;
 mod graph;
+pub mod groups;
 mod json;
 mod link;
 mod machine;
@@ -50,6 +51,7 @@ mod pid;
 mod predict;
 mod process;
 mod reason;
+mod registry;
 mod reports;
 mod ring;
 mod rt;
@@ -61,6 +63,7 @@ mod supervisor_ref;
 pub mod sys;
 mod system;
 mod table;
+mod timer;
 
 pub use blocking::BlockingProcess;
 pub use current::current;
@@ -73,12 +76,14 @@ pub use pid::Pid;
 pub use predict::{Dying, GivesUp, PredictError, Prediction, Restarted, Spent, Surviving, Target, predict};
 pub use process::Process;
 pub use reason::{Exit, ExitReason};
+pub use registry::{RegisterError, WhereisError, register, register_addr, registered, unregister, whereis, whereis_addr};
 pub use reports::{ErrorContext, Offender, Report, ReportKind, Reports, Who, record_to_json, reports};
 pub use server::{Init, Me, Message, Next, Server, ServerRef, server};
 pub use snapshot::{Budget, Node, Rules, Snapshot, Status, Waiting, restarts_in_tree, snapshot};
 pub use spec::{AutoShutdown, Backoff, BadSpec, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
 pub use supervisor_ref::{ChildCount, ChildError, ChildInfo, ChildKey, SpecInfo, StartError, SupervisorRef};
 pub use system::{System, start};
+pub use timer::Timer;
 
 /// The code in the README is compiled and run.
 #[cfg(doctest)]

@@ -217,6 +217,10 @@ impl<M> Addr<M> {
         Gauge::high_water(&*self.level)
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.tx.is_disconnected()
+    }
+
     /// Both lead to the same mailbox.
     pub fn same(&self, other: &Self) -> bool {
         self.tx.same_channel(&other.tx)

@@ -14,6 +14,7 @@ use crate::{
     reports, rt, slots,
     spec::Start,
     table::Entry,
+    timer::{self, Timer},
 };
 use futures::future::BoxFuture;
 use std::{
@@ -22,6 +23,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 /// Handed to a worker's start function: what the process knows of itself.
@@ -71,16 +73,23 @@ impl Process {
         monitor::watch(Some(&self.entry), pid, to, wrap)
     }
 
+    /// `to` gets `message` after `wait`, unless this process has ended or the timer is cancelled. A full mailbox is tried again every 10 ms.
+    pub fn send_after<M: Send + 'static>(&self, wait: Duration, to: &Addr<M>, message: M) -> Timer {
+        timer::send_after(&self.entry, wait, to, message)
+    }
+
+    /// `to` gets a clone of `message` after each `every` (at least 1 ms) until this process has ended or the timer is cancelled. A full
+    /// mailbox misses one.
+    pub fn send_interval<M: Clone + Send + 'static>(&self, every: Duration, to: &Addr<M>, message: M) -> Timer {
+        timer::send_interval(&self.entry, every, to, message)
+    }
+
     /// Erlang's `process_flag(trap_exit, true)`: from now on an exit signal, through a link, by [`exit`](crate::exit) or from its
     /// supervisor, does not end this process; `to` gets what `wrap` makes of it. Only [`kill`](crate::kill) still ends it.
     /// Its supervisor's is also heard by [`shutdown_requested`](Self::shutdown_requested).
     ///
     /// Signals that come before this call are not trapped; [`ChildSpec::trap_exit`](crate::ChildSpec::trap_exit) traps them from the start.
-    pub fn trap_exits<M: Send + 'static>(
-        &self,
-        to: &Addr<M>,
-        wrap: impl Fn(ExitSignal) -> M + Send + Sync + 'static,
-    ) {
+    pub fn trap_exits<M: Send + 'static>(&self, to: &Addr<M>, wrap: impl Fn(ExitSignal) -> M + Send + Sync + 'static) {
         link::trap_exits(&self.entry, to, wrap);
     }
 

@@ -176,11 +176,12 @@ pub(crate) fn progress(supervisor: &Entry, child: &Entry, rule: &Rule) {
 /// The crash report: what only the process itself knows. One that was ended from outside has nothing to tell; one that ended itself with
 /// `killed` has.
 pub(crate) fn process_ended(entry: &Entry, reason: &ExitReason) {
-    if entry.dies() && *reason == entry.exit_reason() {
+    let told = entry.is_told_to_end();
+    if told && !entry.traps() && *reason == entry.exit_reason() {
         return;
     }
     let (kind, level) = match reason {
-        ExitReason::Killed if !entry.is_killed() => (ReportKind::CrashReport, Level::Error),
+        ExitReason::Killed if !told => (ReportKind::CrashReport, Level::Error),
         ExitReason::Panic { .. } | ExitReason::Error(_) => (ReportKind::CrashReport, Level::Error),
         ExitReason::Environment(_) => (ReportKind::Exit, Level::Info),
         _ => return,

@@ -28,7 +28,7 @@ use std::{
 };
 use ties::Ties;
 
-pub(crate) use ties::next_id;
+pub(crate) use ties::{Claim, next_id};
 
 /// What a child tells its supervisor.
 #[derive(Debug)]

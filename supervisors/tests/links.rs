@@ -251,6 +251,7 @@ fn blocking_processes_are_linked_as_all_others() {
         assert_eq!(heard.recv().await, ExitSignal { from: first, reason: oops });
         b.does(move |process| process.link(trapping)).await;
         kill(trapping);
+        gone(&at, trapping).await;
         assert_eq!(b.fate().await, Some(ExitReason::Killed));
         system.stop(LONG).await;
     });

@@ -1,7 +1,7 @@
-//! What ties a process to others: links, monitors on it, and its monitors on others. All are gone when it has ended.
+//! What ties a process to others: links, monitors on it, its monitors on others, its name, groups and timers. All are gone when it has ended.
 
 use super::{Entry, OnExit, find, lock};
-use crate::{monitor::Down, panics, pid::Pid, reason::ExitReason};
+use crate::{groups, monitor::Down, panics, pid::Pid, reason::ExitReason, registry, timer};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -17,6 +17,17 @@ pub(super) struct Ties {
     monitors: BTreeMap<u64, OnExit>,
     /// Whom it monitors, by monitor.
     watched: BTreeMap<u64, Pid>,
+    name: Option<Arc<str>>,
+    /// That it is in.
+    groups: BTreeSet<Arc<str>>,
+    timers: BTreeSet<u64>,
+}
+
+/// Whether a process may take a name.
+pub(crate) enum Claim {
+    Done,
+    HasName,
+    Ended,
 }
 
 /// Never the same twice.
@@ -29,6 +40,15 @@ impl Ties {
     /// `entry` has ended with `reason`: everyone hears it, with no lock held.
     pub(super) fn cut(self, entry: &Arc<Entry>, reason: &ExitReason) {
         let pid = entry.pid;
+        for id in self.timers {
+            timer::forget(id);
+        }
+        if let Some(name) = self.name {
+            registry::forget(&name, pid);
+        }
+        for group in self.groups {
+            groups::forget(&group, pid);
+        }
         for (id, other) in self.watched {
             if let Some(other) = find(other) {
                 panics::discard(other.forget_monitor(id));
@@ -96,6 +116,47 @@ impl Entry {
 
     pub(crate) fn watches_no_more(&self, id: u64) {
         lock(&self.life).ties.watched.remove(&id);
+    }
+
+    /// Takes a name, which the registry keeps.
+    pub(crate) fn claim(&self, name: &Arc<str>) -> Claim {
+        let mut life = lock(&self.life);
+        match &life.ties.name {
+            _ if life.ended.is_some() => return Claim::Ended,
+            Some(_) => return Claim::HasName,
+            None => life.ties.name = Some(name.clone()),
+        }
+        Claim::Done
+    }
+
+    pub(crate) fn disclaim(&self) {
+        lock(&self.life).ties.name = None;
+    }
+
+    /// `false`: it has ended.
+    pub(crate) fn joins(&self, group: &Arc<str>) -> bool {
+        let mut life = lock(&self.life);
+        if life.ended.is_none() {
+            life.ties.groups.insert(group.clone());
+        }
+        life.ended.is_none()
+    }
+
+    pub(crate) fn leaves(&self, group: &str) {
+        lock(&self.life).ties.groups.remove(group);
+    }
+
+    /// `false`: it has ended.
+    pub(crate) fn keeps_timer(&self, id: u64) -> bool {
+        let mut life = lock(&self.life);
+        if life.ended.is_none() {
+            life.ties.timers.insert(id);
+        }
+        life.ended.is_none()
+    }
+
+    pub(crate) fn drops_timer(&self, id: u64) {
+        lock(&self.life).ties.timers.remove(&id);
     }
 
     /// Calls `f` when the process ends; `Err` gives `f` back with the reason: it has ended.

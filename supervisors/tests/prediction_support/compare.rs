@@ -62,8 +62,9 @@ pub(super) fn compare(
     let mut exited: Vec<(Pid, ExitReason)> = exited.collect();
     let mut dies: Vec<(Pid, ExitReason)> =
         prediction.dies.iter().map(|dying| (dying.pid, dying.reason.clone())).collect();
-    if before.nodes().any(|node| node.strategy == Some(Strategy::SimpleOneForOne)) {
-        // Its children end side by side, in no order.
+    // The children of such a supervisor end side by side, and so do linked processes.
+    let at_once = |node: &Node| node.strategy == Some(Strategy::SimpleOneForOne) || !node.links.is_empty();
+    if before.nodes().any(at_once) {
         exited.sort_by_key(|(pid, _)| *pid);
         dies.sort_by_key(|(pid, _)| *pid);
     }

@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod compare;
+mod plans;
+
+pub(crate) use plans::{Exits, Plan, exits, flat, links_and_exits, nested, patient, unforgiving};
 
 use compare::compare;
-use proptest::{
-    prelude::{Just, any, prop, prop_oneof},
-    strategy::{BoxedStrategy, Strategy as _},
-};
+use plans::How;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -17,133 +17,6 @@ use supervisors::*;
 
 /// Nothing here takes so long: what waits for it is not seen again.
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// A child, and below it a tree.
-#[derive(Clone)]
-pub(crate) struct Plan {
-    restart: Restart,
-    brutal: bool,
-    /// A supervisor with it is parked when it gives up.
-    backs_off: bool,
-    awaits_init: bool,
-    significant: bool,
-    below: Option<(Strategy, AutoShutdown, u32, Vec<Plan>)>,
-}
-
-impl std::fmt::Debug for Plan {
-    /// A line, so that what proptest shows can be read.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let marks = [
-            (self.brutal, " brutal"),
-            (self.backs_off, " backs_off"),
-            (self.awaits_init, " awaits_init"),
-            (self.significant, " significant"),
-        ];
-        let marks: String = marks.iter().filter(|(on, _)| *on).map(|(_, mark)| *mark).collect();
-        match &self.below {
-            None => write!(f, "{:?}{marks}", self.restart),
-            Some((strategy, auto_shutdown, intensity, children)) => {
-                write!(f, "{:?}{marks} {strategy} {auto_shutdown:?} {intensity} ", self.restart)?;
-                let mut list = f.debug_list();
-                list.entries(children).finish()
-            }
-        }
-    }
-}
-
-/// One exit: of the process at this place among those that run, counted round and round.
-#[derive(Clone, Debug)]
-pub(crate) struct Exits {
-    at: usize,
-    how: How,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum How {
-    Normal,
-    Shutdown,
-    Error,
-    Environment,
-    Panic,
-    Kill,
-    /// No exit: it gets another child, when it is a supervisor.
-    Add,
-    /// No exit either: its supervisor is asked to terminate it.
-    Terminate,
-}
-
-fn worker() -> BoxedStrategy<Plan> {
-    let restart =
-        prop_oneof![4 => Just(Restart::Permanent), 2 => Just(Restart::Transient), 1 => Just(Restart::Temporary)];
-    let parts = (restart, any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.3));
-    parts
-        .prop_map(|(restart, brutal, backs_off, awaits_init)| Plan {
-            restart,
-            brutal,
-            backs_off,
-            awaits_init,
-            significant: false,
-            below: None,
-        })
-        .boxed()
-}
-
-fn sup(intensity: u32, children: BoxedStrategy<Plan>, most: usize) -> BoxedStrategy<Plan> {
-    let strategy = prop_oneof![
-        Just(Strategy::OneForOne),
-        Just(Strategy::OneForAll),
-        Just(Strategy::RestForOne),
-        Just(Strategy::SimpleOneForOne)
-    ];
-    let auto = prop_oneof![3 => Just(AutoShutdown::Never), 1 => Just(AutoShutdown::AnySignificant), 1 => Just(AutoShutdown::AllSignificant)];
-    let below = (strategy, auto, 0..=intensity, prop::collection::vec((children, any::<bool>()), 1..=most));
-    (worker(), below)
-        .prop_map(|(plan, (strategy, auto_shutdown, intensity, children))| {
-            let fits = |child: &Plan| auto_shutdown != AutoShutdown::Never && child.restart != Restart::Permanent;
-            let children = children
-                .into_iter()
-                .map(|(child, significant)| Plan { significant: significant && fits(&child), ..child })
-                .collect();
-            Plan { below: Some((strategy, auto_shutdown, intensity, children)), ..plan }
-        })
-        .boxed()
-}
-
-/// One supervisor.
-pub(crate) fn flat() -> BoxedStrategy<Plan> {
-    sup(3, worker(), 6)
-}
-
-fn levels(intensity: u32) -> BoxedStrategy<Plan> {
-    let children = prop_oneof![2 => worker(), 1 => sup(intensity, worker(), 3)].boxed();
-    let children = prop_oneof![2 => worker(), 2 => sup(intensity, children, 3)].boxed();
-    sup(intensity, children, 4)
-}
-
-/// Up to three levels.
-pub(crate) fn nested() -> BoxedStrategy<Plan> {
-    levels(3)
-}
-
-/// Up to three levels, and soon nobody has a budget left.
-pub(crate) fn unforgiving() -> BoxedStrategy<Plan> {
-    levels(1)
-}
-
-pub(crate) fn exits() -> BoxedStrategy<Vec<Exits>> {
-    let how = prop_oneof![
-        Just(How::Normal),
-        Just(How::Shutdown),
-        Just(How::Error),
-        Just(How::Environment),
-        Just(How::Panic),
-        Just(How::Kill),
-        Just(How::Add),
-        Just(How::Terminate)
-    ];
-    let one = (any::<usize>(), how).prop_map(|(at, how)| Exits { at, how });
-    prop::collection::vec(one, 1..=8).boxed()
-}
 
 type Way = (Addr<ExitReason>, Mailbox<ExitReason>);
 
@@ -275,14 +148,24 @@ fn reason(how: How, node: &Node) -> ExitReason {
         _ if node.kind == Kind::Supervisor => match how {
             How::Normal | How::Shutdown if node.parent.is_none() => ExitReason::Shutdown,
             How::Normal | How::Shutdown | How::Panic | How::Error => panic_reason(),
-            How::Kill | How::Environment | How::Add | How::Terminate => ExitReason::Killed,
+            How::Kill | How::Environment | How::Add | How::Link | How::Terminate => ExitReason::Killed,
         },
         How::Normal => ExitReason::Normal,
         How::Shutdown => ExitReason::Shutdown,
         How::Error => ExitReason::error("told to"),
         How::Environment => ExitReason::environment("told to"),
         How::Panic => panic_reason(),
-        How::Kill | How::Add | How::Terminate => ExitReason::Killed,
+        How::Kill | How::Add | How::Link | How::Terminate => ExitReason::Killed,
+    }
+}
+
+fn join(running: &[&Node], at: usize) {
+    let workers: Vec<Pid> =
+        running.iter().filter(|node| node.kind == Kind::Worker).filter_map(|node| node.pid).collect();
+    let one = running[at].pid.filter(|pid| workers.contains(pid));
+    let other = one.and_then(|one| workers.iter().find(|pid| **pid > one));
+    if let (Some(one), Some(other)) = (one, other) {
+        link(one, *other);
     }
 }
 
@@ -293,7 +176,7 @@ async fn change(node: &Node, how: How, turn: usize, ways: &Arc<Ways>) {
         if let Some(sup) = above() {
             sup.terminate_child(node.pid.unwrap()).await.unwrap();
         }
-    } else if node.kind == Kind::Supervisor {
+    } else if how == How::Add && node.kind == Kind::Supervisor {
         let id = format!("added {turn}");
         let restarts = [Restart::Permanent, Restart::Transient, Restart::Temporary];
         let plan = Plan {
@@ -337,7 +220,10 @@ pub(crate) async fn observe(plan: &Plan, exits: &[Exits]) -> Result<(), String> 
             break;
         }
         let node = running[at % running.len()];
-        if let How::Add | How::Terminate = how {
+        if let How::Add | How::Link | How::Terminate = how {
+            if *how == How::Link {
+                join(&running, at % running.len());
+            }
             change(node, *how, turn, &ways).await;
             before = rest(&system, None).await;
             continue;
