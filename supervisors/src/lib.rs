@@ -50,6 +50,7 @@ mod panics;
 mod pid;
 mod predict;
 mod process;
+mod reader;
 mod reason;
 mod registry;
 mod reports;

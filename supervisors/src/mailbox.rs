@@ -3,9 +3,14 @@
 //! On flume. The child spec keeps a clone of the [`Mailbox`], so queued messages, order and address outlive an incarnation;
 //! only the message in hand is lost with a crash.
 
-use crate::{current, rt};
+use crate::{current, reader::Readers, rt};
 use flume::{Receiver, Sender, TrySendError, r#async::RecvStream};
-use futures::{Stream, channel::oneshot, stream::FusedStream};
+use futures::{
+    Stream,
+    channel::oneshot,
+    future::{self, Either},
+    stream::FusedStream,
+};
 use std::{
     fmt,
     future::{Future, poll_fn},
@@ -19,11 +24,12 @@ use std::{
 };
 
 /// How full a mailbox is; kept by senders and readers without a lock.
-#[derive(Default, Debug)]
+#[derive(Default)]
 struct Level {
     sent: AtomicUsize,
     taken: AtomicUsize,
     high: AtomicUsize,
+    readers: Readers,
 }
 
 impl Level {
@@ -127,7 +133,7 @@ impl<M> std::error::Error for CastError<M> {}
 pub enum CallError {
     /// None within the time; one that comes later is dropped.
     Timeout,
-    /// The callee crashed over it, or let it fall.
+    /// The callee crashed over it, let it fall, or has ended and is not started again.
     Down,
     /// Nobody will ever read this mailbox again.
     Closed,
@@ -189,15 +195,24 @@ impl<M> Addr<M> {
     }
 
     /// Sends what `make` makes and waits for the answer, at most `timeout`.
+    ///
+    /// The call outlives an incarnation of the callee, as the message does: when the callee crashes before it has taken the message,
+    /// its next incarnation answers. [`CallError::Down`] comes at once when it crashes over this very message, when it has ended or
+    /// ends without answering and its supervisor does not start it again, and when it had ended so before: then nothing is sent.
+    /// The callee is whoever has read the mailbox so far; of several readers it is the last that counts.
     pub async fn call<R>(&self, timeout: Duration, make: impl FnOnce(Reply<R>) -> M) -> Result<R, CallError> {
+        if self.level.readers.are_gone() {
+            return Err(CallError::Down);
+        }
         let (reply, answer) = oneshot::channel();
         self.cast(make(Reply(reply))).map_err(|error| match error {
             CastError::Full(_) => CallError::Full,
             CastError::Closed(_) => CallError::Closed,
         })?;
-        match rt::timeout(timeout, answer).await {
-            Some(Ok(answer)) => Ok(answer),
-            Some(Err(oneshot::Canceled)) => Err(CallError::Down),
+        let gone = pin!(self.level.readers.gone());
+        match rt::timeout(timeout, future::select(answer, gone)).await {
+            Some(Either::Left((Ok(answer), _))) => Ok(answer),
+            Some(Either::Left((Err(oneshot::Canceled), _)) | Either::Right(_)) => Err(CallError::Down),
             None => Err(CallError::Timeout),
         }
     }
@@ -252,6 +267,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// The next message, in the order sent. Dropping the future loses nothing. A process that was sent a signal that ends it reads no
     /// message that came after it.
     pub async fn recv(&self) -> M {
+        self.level.readers.reads();
         let mut next = pin!(self.rx.recv_async());
         let next = poll_fn(|cx| match current::is_ending() {
             true => Poll::Pending,
@@ -269,6 +285,7 @@ impl<M: Send + 'static> Mailbox<M> {
 
     /// A message that is there already.
     pub fn try_recv(&self) -> Option<M> {
+        self.level.readers.reads();
         let message = self.rx.try_recv().ok()?;
         self.level.taken();
         Some(message)
@@ -335,6 +352,7 @@ impl<M> Stream for Messages<M> {
         if current::is_ending() {
             return Poll::Pending;
         }
+        self.level.readers.reads();
         match Pin::new(&mut self.inner).poll_next(cx) {
             Poll::Ready(Some(message)) => {
                 self.level.taken();
