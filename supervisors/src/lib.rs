@@ -59,6 +59,7 @@ mod rt;
 mod slots;
 mod snapshot;
 mod spec;
+mod stash;
 mod supervisor_ref;
 mod system;
 mod table;
@@ -70,7 +71,7 @@ pub use events::{Event, EventKind, Events, history, subscribe, subscribe_with_hi
 pub use json::write_json_line;
 pub use mailbox::{Addr, CallError, CastError, Mailbox, Reply, bounded_mailbox, mailbox};
 pub use link::{ExitSignal, exit, kill, link, unlink};
-pub use monitor::{Down, Monitor, demonitor, inject_panic, monitor};
+pub use monitor::{Down, Monitor, demonitor, demonitor_flush, inject_panic, monitor};
 pub use pid::Pid;
 pub use predict::{Dying, GivesUp, PredictError, Prediction, Restarted, Spent, Surviving, Target, predict};
 pub use process::Process;

@@ -3,7 +3,7 @@
 //! On flume. The child spec keeps a clone of the [`Mailbox`], so queued messages, order and address outlive an incarnation;
 //! only the message in hand is lost with a crash.
 
-use crate::{current, reader::Readers, rt};
+use crate::{current, reader::Readers, rt, stash::Stash};
 use flume::{Receiver, Sender, TrySendError, r#async::RecvStream};
 use futures::{
     Stream,
@@ -81,7 +81,7 @@ pub fn bounded_mailbox<M: Send + 'static>(capacity: usize) -> (Addr<M>, Mailbox<
 fn pair<M>((tx, rx): (Sender<M>, Receiver<M>)) -> (Addr<M>, Mailbox<M>) {
     let level = Arc::new(Level::default());
     let addr = Addr { tx: tx.clone(), level: level.clone() };
-    (addr, Mailbox { rx, _open: tx, level })
+    (addr, Mailbox { rx, _open: tx, level, stash: Arc::default() })
 }
 
 /// Where messages for a process go. Stays right across its restarts.
@@ -261,6 +261,7 @@ pub struct Mailbox<M> {
     /// Keeps the queue open when every address is gone: a process waits for ever rather than being told.
     _open: Sender<M>,
     level: Arc<Level>,
+    stash: Arc<Stash<M>>,
 }
 
 impl<M: Send + 'static> Mailbox<M> {
@@ -271,7 +272,10 @@ impl<M: Send + 'static> Mailbox<M> {
         let mut next = pin!(self.rx.recv_async());
         let next = poll_fn(|cx| match current::is_ending() {
             true => Poll::Pending,
-            false => next.as_mut().poll(cx),
+            false => match self.stash.pop() {
+                Some(message) => Poll::Ready(Ok(message)),
+                None => next.as_mut().poll(cx),
+            },
         });
         match next.await {
             Ok(message) => {
@@ -286,7 +290,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// A message that is there already.
     pub fn try_recv(&self) -> Option<M> {
         self.level.readers.reads();
-        let message = self.rx.try_recv().ok()?;
+        let message = self.stash.pop().or_else(|| self.rx.try_recv().ok())?;
         self.level.taken();
         Some(message)
     }
@@ -304,12 +308,20 @@ impl<M: Send + 'static> Mailbox<M> {
     /// The messages for `select!` loops: made once, polled often, never ends. Dropping it loses nothing.
     pub fn stream(&self) -> impl FusedStream<Item = M> + Unpin + Send + use<M> {
         let (inner, level) = (self.rx.clone().into_stream(), self.level.clone());
-        Messages { inner, level }
+        Messages { inner, level, stash: self.stash.clone() }
     }
 
     /// Throws away what waits.
     pub fn drain(&self) {
         while self.try_recv().is_some() {}
+    }
+
+    /// Takes out those of the messages that wait that `which` likes, in the order sent; the others stay, and in theirs. For the one process
+    /// that reads this mailbox, while it is not about to.
+    pub fn take_if(&self, mut which: impl FnMut(&M) -> bool) -> Vec<M> {
+        let taken = self.stash.keep(self.rx.drain(), |message| !which(message));
+        taken.iter().for_each(|_| self.level.taken());
+        taken
     }
 
     pub(crate) fn gauge(&self) -> Arc<dyn Gauge> {
@@ -319,7 +331,8 @@ impl<M: Send + 'static> Mailbox<M> {
 
 impl<M> Clone for Mailbox<M> {
     fn clone(&self) -> Self {
-        Self { rx: self.rx.clone(), _open: self._open.clone(), level: self.level.clone() }
+        let (rx, _open) = (self.rx.clone(), self._open.clone());
+        Self { rx, _open, level: self.level.clone(), stash: self.stash.clone() }
     }
 }
 
@@ -341,6 +354,7 @@ impl<M> fmt::Debug for Mailbox<M> {
 struct Messages<M: 'static> {
     inner: RecvStream<'static, M>,
     level: Arc<Level>,
+    stash: Arc<Stash<M>>,
 }
 
 impl<M> Unpin for Messages<M> {}
@@ -353,7 +367,11 @@ impl<M> Stream for Messages<M> {
             return Poll::Pending;
         }
         self.level.readers.reads();
-        match Pin::new(&mut self.inner).poll_next(cx) {
+        let next = match self.stash.pop() {
+            Some(message) => Poll::Ready(Some(message)),
+            None => Pin::new(&mut self.inner).poll_next(cx),
+        };
+        match next {
             Poll::Ready(Some(message)) => {
                 self.level.taken();
                 Poll::Ready(Some(message))

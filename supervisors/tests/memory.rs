@@ -1,6 +1,6 @@
 //! What a process costs. Alone in its OS process, because it reads how much memory that has.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 use common::*;
@@ -70,7 +70,9 @@ fn tie(process: &Process, friend: Pid) {
 fn a_process_that_has_ended_leaves_nothing_and_one_that_waits_costs_little() {
     let at = SupervisorRef::new();
     let system = start(empty("top", &at));
-    wait(async {
+    let limited =
+        |test| async_std::task::block_on(async_std::future::timeout(LONG * 20, test)).expect("it took too long");
+    limited(async {
         let lives = lives();
         short_lives(&at, 10_000, None).await;
         let (before, start) = (resident(), Instant::now());
