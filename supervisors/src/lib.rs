@@ -27,7 +27,7 @@
 //! ending into one [`ExitReason`]; `table` knows every live process; `machine` decides, as a pure state machine, what a supervisor
 //! does, `driver` does it, and `crew` promises that no child outlives it; `mailbox`, `monitor` and `supervisor_ref` are how
 //! processes reach each other; `snapshot` (drawn by `draw` and `graph`), `events` and `reports` are what people and machines see, `json` how;
-//! `predict` runs the machine ahead of time.
+//! `predict` runs the machine ahead of time, and [`faults`] makes things fail on purpose (`current` tells it in which process).
 //!
 //! It never knows what its processes are for, and never shows bastion to them.
 
@@ -56,11 +56,13 @@ mod registry;
 mod reports;
 mod ring;
 mod rt;
+mod server;
 mod slots;
 mod snapshot;
 mod spec;
 mod stash;
 mod supervisor_ref;
+pub mod sys;
 mod system;
 mod table;
 mod timer;
@@ -78,6 +80,7 @@ pub use process::Process;
 pub use reason::{Exit, ExitReason};
 pub use registry::{RegisterError, WhereisError, register, register_addr, registered, unregister, whereis, whereis_addr};
 pub use reports::{ErrorContext, Offender, Report, ReportKind, Reports, Who, record_to_json, reports};
+pub use server::{Init, Me, Message, Next, Server, ServerRef, server};
 pub use snapshot::{Budget, Node, Rules, Snapshot, Status, Waiting, restarts_in_tree, snapshot};
 pub use spec::{AutoShutdown, Backoff, BadSpec, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
 pub use supervisor_ref::{ChildCount, ChildError, ChildInfo, ChildKey, SpecInfo, StartError, SupervisorRef};

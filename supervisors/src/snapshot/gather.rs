@@ -10,7 +10,10 @@ use crate::{
     spec::Flags,
     table::Entry,
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 /// What a supervisor knows of a child.
 struct Copied {
@@ -77,6 +80,9 @@ fn process(mut node: Node, entry: Option<&Arc<Entry>>, now: Instant) -> Node {
         // It has let go of its children: its exit is about to be told.
         Some(None) => ends |= entry.is_ready(),
         None => {}
+    }
+    if node.status == Status::Running && entry.suspended.load(Ordering::Relaxed) {
+        node.status = Status::Suspended;
     }
     if ends {
         node.status = Status::Stopping;
