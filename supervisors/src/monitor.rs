@@ -1,7 +1,7 @@
 //! Monitors: to be told, once, that a process has ended. They go one way, and never end anybody.
 
 use crate::{
-    mailbox::{Addr, CastError},
+    mailbox::{Addr, CastError, Mailbox},
     panics,
     pid::Pid,
     reason::ExitReason,
@@ -82,6 +82,21 @@ pub fn demonitor(monitor: Monitor) -> bool {
         owner.watches_no_more(monitor.id);
     }
     take_back(&monitor)
+}
+
+/// As [`demonitor`], and when its message is in `mailbox` already it is taken out: after it nothing of this monitor is read. `is_down`
+/// gives the [`Down`] in a message, and would take those of other monitors on the same process out too.
+pub fn demonitor_flush<M: Send + 'static>(
+    monitor: Monitor,
+    mailbox: &Mailbox<M>,
+    is_down: impl Fn(&M) -> Option<&Down>,
+) -> bool {
+    let pid = monitor.pid;
+    let there = demonitor(monitor);
+    if !there {
+        drop(mailbox.take_if(|message| is_down(message).is_some_and(|down| down.pid == pid)));
+    }
+    there
 }
 
 fn take_back(monitor: &Monitor) -> bool {

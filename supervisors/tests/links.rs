@@ -1,4 +1,5 @@
 //! Links and exit signals, held against what Erlang/OTP 25 answers to the same cases.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 use common::*;

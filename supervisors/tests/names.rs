@@ -1,4 +1,5 @@
 //! Registered names and process groups, held against Erlang's `register` and `pg`.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 use common::*;

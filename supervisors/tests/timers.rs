@@ -1,4 +1,5 @@
 //! Timers fire once or again and again, and never after their process has ended.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 use common::*;
@@ -88,7 +89,7 @@ fn an_interval_goes_on_until_it_is_cancelled() {
         assert!(begin.elapsed() >= SHORT * 5);
         assert!(timers.recv().unwrap().cancel().is_some_and(|left| left <= SHORT));
         mailbox.drain();
-        it.does(move |process| drop(process.send_after(SHORT * 4, &addr, "control"))).await;
+        it.does(move |process| _ = process.send_after(SHORT * 4, &addr, "control")).await;
         assert_eq!(mailbox.recv().await, "control");
         system.stop(LONG).await;
     });
@@ -117,7 +118,7 @@ fn nothing_fires_after_the_process_has_ended_however_it_ended() {
             gone(&at, pid).await;
             mailbox.drain();
             assert!(timers.try_iter().all(|timer| timer.left().is_none() && timer.cancel().is_none()));
-            control.does(move |process| drop(process.send_after(SHORT * 4, &addr, "control"))).await;
+            control.does(move |process| _ = process.send_after(SHORT * 4, &addr, "control")).await;
             assert_eq!(mailbox.recv().await, "control");
             assert_eq!(mailbox.try_recv(), None);
             control.ends(Ok(()), &at).await;
