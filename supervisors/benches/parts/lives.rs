@@ -19,6 +19,9 @@ use supervisors::{
 
 const BURST: u64 = 1000;
 
+/// For an id that no child has, of this burst or the last.
+static BORN: AtomicU64 = AtomicU64::new(0);
+
 /// A supervisor for many.
 pub(crate) fn crowd() -> (System, SupervisorRef) {
     let at = SupervisorRef::new();
@@ -54,13 +57,13 @@ impl Count {
 
 fn burst(at: &SupervisorRef) {
     let polled = Count::to(BURST);
-    for n in 0..BURST {
-        let polled = polled.clone();
+    for _ in 0..BURST {
+        let (polled, id) = (polled.clone(), BORN.fetch_add(1, Ordering::Relaxed).to_string());
         let body = move |_| {
             polled.down();
             ready(Exit::Ok(()))
         };
-        at.cast_start_child(ChildSpec::worker(n.to_string(), body).restart(Restart::Temporary));
+        at.cast_start_child(ChildSpec::worker(id, body).restart(Restart::Temporary));
     }
     polled.wait();
 }

@@ -3,9 +3,13 @@
 use crate::Count;
 use std::{
     future::{pending, ready},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 use supervisors::{Addr, ChildSpec, Exit, ExitReason, Flags, Restart, SupervisorRef, SupervisorSpec, mailbox, start};
+
+/// For an id that no child has, of this round or the last.
+static BORN: AtomicU64 = AtomicU64::new(0);
 
 pub struct Crowd(SupervisorRef);
 
@@ -20,9 +24,9 @@ impl Crowd {
     }
 
     pub fn spawn(&self, count: &Count, n: u64) {
-        for n in 0..n {
-            let count = count.clone();
-            let spec = ChildSpec::worker(n.to_string(), move |_| {
+        for _ in 0..n {
+            let (count, id) = (count.clone(), BORN.fetch_add(1, Ordering::Relaxed).to_string());
+            let spec = ChildSpec::worker(id, move |_| {
                 count.down();
                 ready(Exit::Ok(()))
             });
