@@ -75,11 +75,7 @@ fn drawn_tree() -> Vec<Line> {
         let depth = line[..start].chars().count() / 4;
         let columns: Vec<&str> = line[start..].split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
         let is_sup = columns[0].contains("_sup");
-        let shape = if is_sup {
-            format!("{} {}", columns[1], columns[2])
-        } else {
-            String::new()
-        };
+        let shape = if is_sup { format!("{} {}", columns[1], columns[2]) } else { String::new() };
         (depth, columns[0].to_owned(), shape, line.contains("a thread of its own"))
     };
     drawing.lines().map(line).collect()

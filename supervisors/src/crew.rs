@@ -92,6 +92,10 @@ impl Crew {
         self.at.get().cloned()
     }
 
+    pub(crate) fn is_simple(&self) -> bool {
+        self.inside().machine.as_ref().is_some_and(Machine::is_simple)
+    }
+
     pub(crate) fn count(&self) -> ChildCount {
         let inside = self.inside();
         let Some(machine) = &inside.machine else {
@@ -100,7 +104,7 @@ impl Crew {
         let mut count = ChildCount::default();
         for (_, child) in machine.children() {
             count.specs += 1;
-            count.active += usize::from(child.pid().is_some());
+            count.active += usize::from(child.pid().is_some() && !child.is_restarting());
             count.supervisors += usize::from(child.rule.kind == Kind::Supervisor);
         }
         count.workers = count.specs - count.supervisors;
@@ -177,7 +181,7 @@ fn status(state: &State, now: Instant) -> Status {
 }
 
 async fn end(member: &Member, supervisor: &Entry) {
-    let entry = &member.entry;
+    let (entry, mut late) = (&member.entry, None);
     match member.shutdown {
         Shutdown::BrutalKill => entry.kill(),
         Shutdown::Timeout(limit) => {
@@ -185,15 +189,18 @@ async fn end(member: &Member, supervisor: &Entry) {
             if ended_within(entry, limit).await {
                 return;
             }
-            reports::shutdown_timeout(supervisor, entry, limit);
             entry.kill();
+            late = Some(limit);
         }
         Shutdown::Infinity => entry.exit(ExitReason::Shutdown),
     }
     if member.shutdown == Shutdown::Infinity || entry.crew.is_some() {
         entry.ended().await;
     } else if !ended_within(entry, KILL_GRACE).await {
-        reports::abandoned(supervisor, entry);
+        return reports::abandoned(supervisor, entry);
+    }
+    if let Some(limit) = late {
+        reports::shutdown_timeout(supervisor, entry, limit);
     }
 }
 

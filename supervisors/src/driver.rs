@@ -7,11 +7,12 @@ use crate::{
     events,
     machine::{Action, Answer, Event, Key, Machine, Report, Token},
     panics,
+    pid::Pid,
     process::{Guarded, launch},
     reason::{Exit, ExitReason},
     reports, rt,
     spec::{BadSpec, ChildSpec, Strategy, SupervisorInit},
-    supervisor_ref::{ChildAnswer, ChildError, Request, StartAnswer, StartError, SupervisorRef},
+    supervisor_ref::{ChildAnswer, ChildError, ChildKey, Request, StartAnswer, StartError, SupervisorRef},
     table::{self, Entry, Notice},
 };
 use flume::r#async::RecvStream;
@@ -163,6 +164,7 @@ impl Driver {
                 panics::discard(spec);
             }
             Action::Answer { token, answer } => self.answer(token, answer),
+            Action::Progress { key, pid } => self.progress(key, pid),
             Action::Ready => self.entry.ready(),
             Action::Report(report) => self.report(&report),
             Action::Exit { reason, cause } => {
@@ -185,9 +187,21 @@ impl Driver {
         let again = u64::from(incarnation > 0);
         self.entry.tree_restarts.fetch_add(again, Ordering::Relaxed);
         events::started(&entry);
-        reports::progress(&self.entry, &entry, &spec.rule);
         launch(entry, spec.start);
         Some(todo)
+    }
+
+    fn progress(&self, key: Key, pid: Pid) {
+        if !reports::progress_is_heard() {
+            return;
+        }
+        let inside = self.crew.inside();
+        let up = inside.specs.get(&key).zip(inside.members.get(&pid));
+        let up = up.map(|(spec, member)| (spec.rule.clone(), member.entry.clone()));
+        drop(inside);
+        if let Some((rule, entry)) = up {
+            reports::progress(&self.entry, &entry, &rule);
+        }
     }
 
     fn report(&self, report: &Report) {
@@ -259,6 +273,13 @@ impl Driver {
             Request::Restart(id, caller) => {
                 let token = Some(self.token(Caller::Start(caller)));
                 Some(Event::RestartChild { id, token })
+            }
+            // OTP: well, it does not run.
+            Request::Terminate(ChildKey::Pid(pid), Some(caller))
+                if self.crew.is_simple() && table::find(pid).is_none() =>
+            {
+                caller.send(Ok(())).ok();
+                None
             }
             Request::Terminate(child, caller) => {
                 let token = caller.map(|caller| self.token(Caller::Child(caller)));

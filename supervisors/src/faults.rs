@@ -40,7 +40,7 @@
 //! reached. Without a percentage and a count a term always fires.
 //!
 //! The tasks are `off`, `return(value)`, `error(text)`, `panic(text)`, `exit(reason)`, `delay(millis)` (or `sleep`), `busy(millis)`,
-//! `hang` (or `pause`), `yield` and `print(text)`: see [`Task`]. A reason is `normal`, `shutdown`, `killed`, `environment: text` or a
+//! `hang` (or `pause`), `yield` and `print(text)`: see [`Task`]. A reason is `normal`, `shutdown`, `shutdown: text`, `killed`, `environment: text` or a
 //! text, which stands for an error. Only `fail`'s `delay` is different: it spins, which here is called `busy`. An argument may hold
 //! `)`, `->` and `;`, as long as no term could end there.
 //!
@@ -122,7 +122,7 @@ impl fmt::Display for EnvError {
 impl std::error::Error for EnvError {}
 
 /// Arms what the environment variable [`VARIABLE`] lists, with the seed in [`SEED_VARIABLE`]. `Ok(None)`: it is not set, or
-/// empty. Nothing is read unless this is called.
+/// empty. Nothing is read unless this is called. What it returns has to be kept, or told to [`stay`](Armed::stay).
 pub fn from_env() -> Result<Option<Armed>, EnvError> {
     let read = |variable| rt::env(variable).map_err(|_| EnvError::NotUnicode { variable });
     let points = read(VARIABLE)?.unwrap_or_default();

@@ -115,6 +115,15 @@ impl Child {
         }
     }
 
+    /// It has no process that is up, and is about to have one. A child that was just asked for is not meant.
+    pub(crate) fn is_restarting(&self) -> bool {
+        match self.state {
+            State::Waiting | State::Launching | State::BackingOff { .. } => true,
+            State::Starting { .. } => self.fresh.is_none(),
+            State::Running { .. } | State::Stopping { .. } | State::Stopped => false,
+        }
+    }
+
     pub(crate) fn pid(&self) -> Option<Pid> {
         match self.state {
             State::Starting { pid } | State::Running { pid } | State::Stopping { pid, .. } => Some(pid),
@@ -272,8 +281,13 @@ impl Machine {
 
     fn up(&mut self, key: Key, pid: Pid, out: &mut Vec<Action>) {
         self.starting.remove(&key);
+        let simple = self.is_simple();
         if let Some(child) = self.children.get_mut(&key) {
             child.state = State::Running { pid };
+            // OTP reports none of these: they come and go by the thousand.
+            if !simple {
+                out.push(Action::Progress { key, pid });
+            }
             if let Some(Some(token)) = child.fresh.take() {
                 let answer = Answer::Started(pid);
                 out.push(Action::Answer { token, answer });

@@ -3,12 +3,18 @@
 //! On flume. The child spec keeps a clone of the [`Mailbox`], so queued messages, order and address outlive an incarnation;
 //! only the message in hand is lost with a crash.
 
-use crate::rt;
+use crate::{current, reader::Readers, rt, stash::Stash};
 use flume::{Receiver, Sender, TrySendError, r#async::RecvStream};
-use futures::{Stream, channel::oneshot, stream::FusedStream};
+use futures::{
+    Stream,
+    channel::oneshot,
+    future::{self, Either},
+    stream::FusedStream,
+};
 use std::{
     fmt,
-    pin::Pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -18,11 +24,12 @@ use std::{
 };
 
 /// How full a mailbox is; kept by senders and readers without a lock.
-#[derive(Default, Debug)]
+#[derive(Default)]
 struct Level {
     sent: AtomicUsize,
     taken: AtomicUsize,
     high: AtomicUsize,
+    readers: Readers,
 }
 
 impl Level {
@@ -74,7 +81,7 @@ pub fn bounded_mailbox<M: Send + 'static>(capacity: usize) -> (Addr<M>, Mailbox<
 fn pair<M>((tx, rx): (Sender<M>, Receiver<M>)) -> (Addr<M>, Mailbox<M>) {
     let level = Arc::new(Level::default());
     let addr = Addr { tx: tx.clone(), level: level.clone() };
-    (addr, Mailbox { rx, _open: tx, level })
+    (addr, Mailbox { rx, _open: tx, level, stash: Arc::default() })
 }
 
 /// Where messages for a process go. Stays right across its restarts.
@@ -126,7 +133,7 @@ impl<M> std::error::Error for CastError<M> {}
 pub enum CallError {
     /// None within the time; one that comes later is dropped.
     Timeout,
-    /// The callee crashed over it, or let it fall.
+    /// The callee crashed over it, let it fall, or has ended and is not started again.
     Down,
     /// Nobody will ever read this mailbox again.
     Closed,
@@ -188,15 +195,24 @@ impl<M> Addr<M> {
     }
 
     /// Sends what `make` makes and waits for the answer, at most `timeout`.
+    ///
+    /// The call outlives an incarnation of the callee, as the message does: when the callee crashes before it has taken the message,
+    /// its next incarnation answers. [`CallError::Down`] comes at once when it crashes over this very message, when it has ended or
+    /// ends without answering and its supervisor does not start it again, and when it had ended so before: then nothing is sent.
+    /// The callee is whoever has read the mailbox so far; of several readers it is the last that counts.
     pub async fn call<R>(&self, timeout: Duration, make: impl FnOnce(Reply<R>) -> M) -> Result<R, CallError> {
+        if self.level.readers.are_gone() {
+            return Err(CallError::Down);
+        }
         let (reply, answer) = oneshot::channel();
         self.cast(make(Reply(reply))).map_err(|error| match error {
             CastError::Full(_) => CallError::Full,
             CastError::Closed(_) => CallError::Closed,
         })?;
-        match rt::timeout(timeout, answer).await {
-            Some(Ok(answer)) => Ok(answer),
-            Some(Err(oneshot::Canceled)) => Err(CallError::Down),
+        let gone = pin!(self.level.readers.gone());
+        match rt::timeout(timeout, future::select(answer, gone)).await {
+            Some(Either::Left((Ok(answer), _))) => Ok(answer),
+            Some(Either::Left((Err(oneshot::Canceled), _)) | Either::Right(_)) => Err(CallError::Down),
             None => Err(CallError::Timeout),
         }
     }
@@ -214,6 +230,10 @@ impl<M> Addr<M> {
     /// The most messages that ever waited.
     pub fn high_water(&self) -> usize {
         Gauge::high_water(&*self.level)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.tx.is_disconnected()
     }
 
     /// Both lead to the same mailbox.
@@ -241,12 +261,23 @@ pub struct Mailbox<M> {
     /// Keeps the queue open when every address is gone: a process waits for ever rather than being told.
     _open: Sender<M>,
     level: Arc<Level>,
+    stash: Arc<Stash<M>>,
 }
 
 impl<M: Send + 'static> Mailbox<M> {
-    /// The next message, in the order sent. Dropping the future loses nothing.
+    /// The next message, in the order sent. Dropping the future loses nothing. A process that was sent a signal that ends it reads no
+    /// message that came after it.
     pub async fn recv(&self) -> M {
-        match self.rx.recv_async().await {
+        self.level.readers.reads();
+        let mut next = pin!(self.rx.recv_async());
+        let next = poll_fn(|cx| match current::is_ending() {
+            true => Poll::Pending,
+            false => match self.stash.pop() {
+                Some(message) => Poll::Ready(Ok(message)),
+                None => next.as_mut().poll(cx),
+            },
+        });
+        match next.await {
             Ok(message) => {
                 self.level.taken();
                 message
@@ -258,7 +289,8 @@ impl<M: Send + 'static> Mailbox<M> {
 
     /// A message that is there already.
     pub fn try_recv(&self) -> Option<M> {
-        let message = self.rx.try_recv().ok()?;
+        self.level.readers.reads();
+        let message = self.stash.pop().or_else(|| self.rx.try_recv().ok())?;
         self.level.taken();
         Some(message)
     }
@@ -276,12 +308,20 @@ impl<M: Send + 'static> Mailbox<M> {
     /// The messages for `select!` loops: made once, polled often, never ends. Dropping it loses nothing.
     pub fn stream(&self) -> impl FusedStream<Item = M> + Unpin + Send + use<M> {
         let (inner, level) = (self.rx.clone().into_stream(), self.level.clone());
-        Messages { inner, level }
+        Messages { inner, level, stash: self.stash.clone() }
     }
 
     /// Throws away what waits.
     pub fn drain(&self) {
         while self.try_recv().is_some() {}
+    }
+
+    /// Takes out those of the messages that wait that `which` likes, in the order sent; the others stay, and in theirs. For the one process
+    /// that reads this mailbox, while it is not about to.
+    pub fn take_if(&self, mut which: impl FnMut(&M) -> bool) -> Vec<M> {
+        let taken = self.stash.keep(self.rx.drain(), |message| !which(message));
+        taken.iter().for_each(|_| self.level.taken());
+        taken
     }
 
     pub(crate) fn gauge(&self) -> Arc<dyn Gauge> {
@@ -291,7 +331,8 @@ impl<M: Send + 'static> Mailbox<M> {
 
 impl<M> Clone for Mailbox<M> {
     fn clone(&self) -> Self {
-        Self { rx: self.rx.clone(), _open: self._open.clone(), level: self.level.clone() }
+        let (rx, _open) = (self.rx.clone(), self._open.clone());
+        Self { rx, _open, level: self.level.clone(), stash: self.stash.clone() }
     }
 }
 
@@ -313,6 +354,7 @@ impl<M> fmt::Debug for Mailbox<M> {
 struct Messages<M: 'static> {
     inner: RecvStream<'static, M>,
     level: Arc<Level>,
+    stash: Arc<Stash<M>>,
 }
 
 impl<M> Unpin for Messages<M> {}
@@ -321,7 +363,15 @@ impl<M> Stream for Messages<M> {
     type Item = M;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<M>> {
-        match Pin::new(&mut self.inner).poll_next(cx) {
+        if current::is_ending() {
+            return Poll::Pending;
+        }
+        self.level.readers.reads();
+        let next = match self.stash.pop() {
+            Some(message) => Poll::Ready(Some(message)),
+            None => Pin::new(&mut self.inner).poll_next(cx),
+        };
+        match next {
             Poll::Ready(Some(message)) => {
                 self.level.taken();
                 Poll::Ready(Some(message))

@@ -12,13 +12,18 @@ use std::{
     sync::{Arc, OnceLock},
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// The monotonic clock.
 pub(crate) fn now() -> Instant {
     started();
     Instant::now()
+}
+
+/// Since 1970; for people and files only, it may jump.
+pub(crate) fn wall() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Resolves after `wait`.

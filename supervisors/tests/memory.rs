@@ -1,14 +1,19 @@
 //! What a process costs. Alone in its OS process, because it reads how much memory that has.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 use common::*;
 use std::time::{Duration, Instant};
 use supervisors::*;
 
-/// bastion alone would leak 2 KiB for each.
-const SHORT_LIVES: u32 = if cfg!(debug_assertions) { 60_000 } else { 300_000 };
+/// bastion alone would leak 2 KiB for each. `MEMORY_LIVES=1000000` is the whole proof.
+const SHORT_LIVES: u32 = if cfg!(debug_assertions) { 60_000 } else { 200_000 };
+
+fn lives() -> u32 {
+    let asked = std::env::var("MEMORY_LIVES").ok();
+    asked.and_then(|lives| lives.parse().ok()).unwrap_or(SHORT_LIVES)
+}
 
 /// Resident memory in KiB.
 fn resident() -> usize {
@@ -19,7 +24,8 @@ fn resident() -> usize {
 }
 
 /// As many short processes as a busy client has in a week, one after the other, a few hundred at a time.
-async fn short_lives(at: &SupervisorRef, count: usize) {
+/// `tied`: each is linked to that process, monitors it, and has timers, a name and groups, none of which it takes back.
+async fn short_lives(at: &SupervisorRef, count: usize, tied: Option<Pid>) {
     let census = Census::default();
     let gone = |census: &Census, limit| {
         let census = census.clone();
@@ -31,6 +37,9 @@ async fn short_lives(at: &SupervisorRef, count: usize) {
         let short = ChildSpec::worker(format!("short {n}"), move |process| {
             let counted = slot.lock().unwrap().take();
             async move {
+                if let Some(friend) = tied {
+                    tie(&process, friend);
+                }
                 drop(counted);
                 match process.pid().to_string().len() % 2 {
                     0 => Ok(()),
@@ -46,25 +55,52 @@ async fn short_lives(at: &SupervisorRef, count: usize) {
     gone(&census, 1).await;
 }
 
+fn tie(process: &Process, friend: Pid) {
+    let (addr, _) = mailbox::<()>();
+    process.link(friend);
+    process.monitor(friend, &addr, |_| ());
+    process.send_after(Duration::from_secs(3600), &addr, ());
+    process.send_interval(Duration::from_secs(3600), &addr, ());
+    register_addr(&process.pid().to_string(), process.pid(), &addr).unwrap();
+    groups::join("short lives", process.pid()).unwrap();
+    groups::join(process.path(), process.pid()).unwrap();
+}
+
 #[test]
 fn a_process_that_has_ended_leaves_nothing_and_one_that_waits_costs_little() {
     let at = SupervisorRef::new();
     let system = start(empty("top", &at));
-    wait(async {
-        short_lives(&at, 10_000).await;
+    let limited =
+        |test| async_std::task::block_on(async_std::future::timeout(LONG * 20, test)).expect("it took too long");
+    limited(async {
+        let lives = lives();
+        short_lives(&at, 10_000, None).await;
         let (before, start) = (resident(), Instant::now());
-        short_lives(&at, SHORT_LIVES as usize).await;
-        let (grown, each) = (resident().saturating_sub(before), start.elapsed() / SHORT_LIVES);
-        println!("{SHORT_LIVES} short processes: {grown} KiB more, {each:?} each");
+        short_lives(&at, lives as usize, None).await;
+        let (grown, each) = (resident().saturating_sub(before), start.elapsed() / lives);
+        println!("{lives} short processes: {grown} KiB more, {each:?} each");
         assert!(grown < 20 * 1024, "{grown} KiB");
+
+        let friend = Puppet::start(&at, "friend").await;
+        let (deaf, _) = mailbox();
+        friend.does(move |process| process.trap_exits(&deaf, |signal| signal)).await;
+        short_lives(&at, 10_000, Some(friend.pid)).await;
+        let (before, start) = (resident(), Instant::now());
+        short_lives(&at, lives as usize, Some(friend.pid)).await;
+        let (grown, each) = (resident().saturating_sub(before), start.elapsed() / lives);
+        println!("{lives} short processes tied to others: {grown} KiB more, {each:?} each");
+        assert!(grown < 20 * 1024, "{grown} KiB");
+        let links = || system.snapshot().find("top/friend")[0].links.len();
+        until(|| registered().len() + groups::which_groups().len() + links() == 0).await;
+        friend.ends(Ok(()), &at).await;
         assert!(at.which_children().await.is_empty());
 
         let (before, start) = (resident(), Instant::now());
-        for n in 0..2000 {
+        for n in 0..10_000 {
             at.start_child(sleeper(&n.to_string())).await.unwrap();
         }
-        let (cost, each) = (resident().saturating_sub(before) as f64 / 2000.0, start.elapsed() / 2000);
-        println!("2,000 idle processes: {cost:.1} KiB each, {each:?} each to start");
+        let (cost, each) = (resident().saturating_sub(before) as f64 / 10_000.0, start.elapsed() / 10_000);
+        println!("10,000 idle processes: {cost:.1} KiB each, {each:?} each to start");
         assert!(cost < 20.0, "{cost} KiB");
         let start = Instant::now();
         println!("snapshot of {} in {:?}", system.snapshot().nodes().count(), start.elapsed());

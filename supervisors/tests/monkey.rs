@@ -16,7 +16,7 @@ const PERIOD: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Debug)]
 enum Kid {
-    Worker { restart: Restart, protected: bool, traps: bool, awaits: bool },
+    Worker { restart: Restart, protected: bool, traps: bool, awaits: bool, significant: bool },
     Sup(Tree),
 }
 
@@ -31,7 +31,11 @@ impl Tree {
     fn spec(&self, id: &str) -> ChildSpec {
         let tree = self.clone();
         ChildSpec::supervisor(id, move || SupervisorSpec {
-            flags: Flags { strategy: tree.strategy, ..Flags::one_for_one().intensity(tree.intensity, PERIOD) },
+            flags: Flags {
+                strategy: tree.strategy,
+                auto_shutdown: AutoShutdown::AnySignificant,
+                ..Flags::one_for_one().intensity(tree.intensity, PERIOD)
+            },
             children: tree.kids.iter().enumerate().map(|(n, kid)| kid.spec(n)).collect(),
         })
     }
@@ -51,7 +55,7 @@ impl Kid {
     fn spec(&self, n: usize) -> ChildSpec {
         match *self {
             Self::Sup(ref tree) => tree.spec(&format!("{n}_sup")),
-            Self::Worker { restart, protected, traps, awaits } => {
+            Self::Worker { restart, protected, traps, awaits, significant } => {
                 let spec = ChildSpec::worker(format!("{n}{}", if protected { " protected" } else { "" }), |process| {
                     process.ready();
                     async move {
@@ -62,6 +66,7 @@ impl Kid {
                 let spec = if protected { spec.protected() } else { spec };
                 let spec = if traps { spec.trap_exit() } else { spec };
                 let spec = if awaits { spec.awaits_init() } else { spec };
+                let spec = if significant { spec.significant() } else { spec };
                 spec.restart(restart)
             }
         }
@@ -75,8 +80,11 @@ fn strategies() -> impl proptest::strategy::Strategy<Value = Strategy> {
 fn trees() -> impl proptest::strategy::Strategy<Value = Tree> {
     let restart =
         prop_oneof![3 => Just(Restart::Permanent), 1 => Just(Restart::Transient), 1 => Just(Restart::Temporary)];
-    let worker = (restart, prop::bool::weighted(0.15), any::<bool>(), any::<bool>())
-        .prop_map(|(restart, protected, traps, awaits)| Kid::Worker { restart, protected, traps, awaits });
+    let worker = (restart, prop::bool::weighted(0.15), any::<bool>(), any::<bool>(), prop::bool::weighted(0.2))
+        .prop_map(|(restart, protected, traps, awaits, significant)| {
+            let significant = significant && restart != Restart::Permanent;
+            Kid::Worker { restart, protected, traps, awaits, significant }
+        });
     let tree = |kid| {
         let tree = (strategies(), 0u32..4, vec(kid, 1..4));
         tree.prop_map(|(strategy, intensity, kids)| Tree { strategy, intensity, kids })
@@ -282,6 +290,49 @@ fn a_monkey_kills_only_below_its_path_and_in_its_ways() {
 }
 
 #[test]
+fn children_of_a_simple_one_for_one_supervisor_are_spent_too() {
+    let at = SupervisorRef::new();
+    let sup = empty("dynamic", &at);
+    let system = start(ChildSpec::supervisor("top", move || one_for_one(vec![sup.clone()])));
+    wait(async {
+        calm(&system).await;
+        for id in ["a", "b", "c"] {
+            at.start_child(sleeper(id)).await.unwrap();
+        }
+        let monkey = Monkey::new().seed(3).under("top/dynamic/*");
+        let done = monkey.almost_kill(system.root()).await;
+        assert_eq!(done.len(), 3, "its intensity");
+        assert!(monkey.is_calm(system.root()) && monkey.clone().keeps_budgets().step(system.root()).is_none());
+        let events = subscribe(system.root());
+        kill(pid_of(&system, "top/dynamic/b"));
+        let (_, gave_up) = endings(&events, 4).await;
+        assert_eq!(gave_up, BTreeSet::from(["top/dynamic".to_string()]));
+        system.stop(LONG).await;
+    });
+}
+
+#[test]
+fn whoever_would_not_notice_a_signal_is_killed() {
+    let stubborn =
+        || ChildSpec::worker("stubborn", |_| std::future::pending()).trap_exit().shutdown(Shutdown::BrutalKill);
+    for (child, reason, way) in [
+        (stubborn(), ExitReason::error("bad"), "kill"),
+        (sleeper("sleeper"), ExitReason::Normal, "kill"),
+        (sleeper("sleeper"), ExitReason::error("bad"), "exit(error: bad)"),
+    ] {
+        let system = start(ChildSpec::supervisor("deaf", move || one_for_one(vec![child.clone()])));
+        wait(async {
+            calm(&system).await;
+            let monkey = Monkey::new().way(Way::Exit(reason), 1);
+            let Some(Action::Monkey { way: done, .. }) = monkey.step(system.root()) else { panic!("nobody") };
+            assert_eq!(done, way);
+            until(|| monkey.is_calm(system.root())).await;
+            system.stop(LONG).await;
+        });
+    }
+}
+
+#[test]
 fn a_tree_of_the_protected_and_a_tree_that_has_ended_are_left_alone() {
     let system = start(ChildSpec::supervisor("empty zoo", || one_for_one(vec![sleeper("keeper").protected()])));
     wait(async {
@@ -292,6 +343,26 @@ fn a_tree_of_the_protected_and_a_tree_that_has_ended_are_left_alone() {
         system.stop(LONG).await;
         assert_eq!(monkey.step(system.root()), None);
         assert_eq!(monkey.almost_kill(system.root()).await, []);
+    });
+}
+
+#[test]
+fn a_log_whose_beginning_is_forgotten_is_done_again_from_where_it_begins() {
+    let two = || ChildSpec::supervisor("late", || one_for_one(vec![sleeper("a"), sleeper("b")]));
+    wait(async {
+        let monkey = Monkey::new().seed(4).keeps(1);
+        let first = start(two());
+        calm(&first).await;
+        run(&monkey, &first, 3).await;
+        first.stop(LONG).await;
+        let log = monkey.log();
+        assert_eq!((log.actions.len(), log.forgotten), (1, 2));
+        let second = start(two());
+        calm(&second).await;
+        let again = Monkey::replay(&log).unwrap();
+        run(&again, &second, 3).await;
+        assert_eq!(again.log().actions, log.actions);
+        second.stop(LONG).await;
     });
 }
 

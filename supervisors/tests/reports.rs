@@ -84,6 +84,7 @@ fn a_crash_is_told_by_the_process_and_by_its_supervisor_and_a_give_up_once() {
         (&json!("crash_report"), &json!("ERROR"), &json!("at once"))
     );
     assert_eq!((&json["offender"]["id"], &json["exit"]["panic"]["message"]), (&json!("peer 1"), &json!("at once")));
+    assert!(json["unix_ms"].as_f64() > Some(1.7e12), "{json}");
     assert_eq!((&json["supervisor"]["path"], &json["error_context"]), (&json!("top"), &Value::Null));
 
     a_storm_is_thinned_out_in_the_log_and_not_for_subscribers();

@@ -116,8 +116,8 @@ fn row(node: &Node, branch: &str, mark: Mark) -> Row {
         times => remarks.push(format!("restarted {times} times")),
     }
     Row {
-        // What every tracker's URL ends in tells nothing.
-        tree: format!("{branch}{}", node.name.trim_end_matches("/announce")),
+        // What every tracker's URL begins and ends with tells nothing.
+        tree: format!("{branch}{}", node.name.replace("http://", "").trim_end_matches("/announce")),
         pid: node.pid.map_or("-".to_owned(), |pid| pid.to_string()),
         remark: remarks.join(", "),
         mark,

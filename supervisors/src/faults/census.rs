@@ -26,6 +26,8 @@ pub(super) struct Kid {
     /// It may be asked to end, and need not.
     pub(super) traps: bool,
     protected: bool,
+    /// When it is not restarted, its supervisor may end too.
+    pub(super) significant: bool,
 }
 
 /// A supervisor that runs, and its children in start order.
@@ -52,7 +54,8 @@ impl Family {
 /// A whole tree, parents before children.
 pub(super) struct Census {
     pub(super) families: Vec<Family>,
-    /// Their death would end one that is protected: themselves, or by the strategy of their supervisor.
+    /// Their death would end one that is protected, or the root: themselves, by the strategy of their supervisor, or because
+    /// they are significant.
     spared: HashSet<Pid>,
 }
 
@@ -96,8 +99,9 @@ fn gather(supervisor: &Arc<Entry>, families: &mut Vec<Family>) {
                 kind: entry.kind,
                 restart: child.rule.restart,
                 idle: matches!(child.state, State::Running { .. }) && !entry.is_signalled() && !entry.has_ended(),
-                traps: entry.traps,
+                traps: entry.traps(),
                 protected: entry.is_protected(),
+                significant: child.rule.significant,
             });
             entries.push(entry.clone());
         }
@@ -114,10 +118,12 @@ fn gather(supervisor: &Arc<Entry>, families: &mut Vec<Family>) {
     entries.iter().for_each(|entry| gather(entry, families));
 }
 
+/// `families`: parents before children.
 fn spared(families: &[Family]) -> HashSet<Pid> {
     let by_pid: HashMap<Pid, &Family> = families.iter().map(|family| (family.pid, family)).collect();
     let mut spared = HashSet::new();
-    for family in families {
+    for (place, family) in families.iter().enumerate() {
+        let with_family = place == 0 || spared.contains(&family.pid);
         let holds: Vec<bool> = family.kids.iter().map(|kid| holds_protected(kid, &by_pid)).collect();
         for (n, kid) in family.kids.iter().enumerate() {
             let with_it = match family.strategy {
@@ -125,7 +131,7 @@ fn spared(families: &[Family]) -> HashSet<Pid> {
                 Strategy::RestForOne => &holds[n..],
                 _ => &holds[n..=n],
             };
-            if with_it.contains(&true) {
+            if with_it.contains(&true) || kid.significant && with_family {
                 spared.insert(kid.pid);
             }
         }

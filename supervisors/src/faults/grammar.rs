@@ -198,16 +198,18 @@ fn task(text: &str, (at, name): (usize, &str), (inside, argument): (usize, Optio
     }
 }
 
-/// `normal`, `shutdown`, `killed` (or `kill`), `environment: text`; anything else is an error with this text.
+/// `normal`, `shutdown`, `shutdown: text`, `killed` (or `kill`), `environment: text`; anything else is an error with this text.
 pub(super) fn parse_reason(text: &str) -> ExitReason {
     match text.trim() {
         "normal" => ExitReason::Normal,
         "shutdown" => ExitReason::Shutdown,
         "killed" | "kill" => ExitReason::Killed,
         "environment" => ExitReason::environment("injected"),
-        other => match other.strip_prefix("environment:") {
-            Some(text) => ExitReason::environment(text.trim()),
-            None => ExitReason::error(other.strip_prefix("error: ").unwrap_or(other)),
+        other => match other.split_once(':') {
+            Some(("environment", text)) => ExitReason::environment(text.trim()),
+            Some(("shutdown", text)) => ExitReason::ShutdownWith(text.trim().to_string()),
+            Some(("error", text)) => ExitReason::error(text.trim()),
+            _ => ExitReason::error(other),
         },
     }
 }

@@ -12,12 +12,12 @@ use super::{
     way::Way,
 };
 use crate::{
-    monitor::{exit, inject_panic, kill},
+    exit, inject_panic, kill,
     pid::Pid,
     process::Process,
     reason::ExitReason,
     rt,
-    spec::ChildSpec,
+    spec::{ChildSpec, Restart},
     table::lock,
 };
 use std::{
@@ -91,7 +91,7 @@ impl Monkey {
         Self { habits, memory: Arc::new(Mutex::new(memory)) }
     }
 
-    /// Does again, in order, what monkeys did in `log`. A victim that does not run is waited for. `Err`: a way in it cannot
+    /// Does again, in order, what one monkey did in `log`. A victim that does not run is waited for. `Err`: a way in it cannot
     /// be read.
     pub fn replay(log: &Log) -> Result<Self, SyntaxError> {
         let mut script = HashMap::new();
@@ -101,6 +101,8 @@ impl Monkey {
             }
         }
         let mut monkey = Self::new();
+        // A ring that was full has forgotten the first.
+        lock(&monkey.memory).kills = script.keys().min().map_or(0, |first| first.saturating_sub(1));
         monkey.habits.script = Some(script);
         Ok(monkey)
     }
@@ -198,8 +200,10 @@ impl Monkey {
             return Some(self.strike(&mut memory, family, kid, way.clone()));
         }
         let may_lose = |family: &&Family| !self.habits.keeps_budgets || family.up && memory.room(family) > 0;
-        let best =
-            |family| self.best(n, &census, family, |kid| kid.idle && !memory.has_struck(kid)).map(|kid| (family, kid));
+        // It would end its supervisor, which is a restart of that.
+        let may_go = |kid: &Kid| !(self.habits.keeps_budgets && kid.significant && kid.restart == Restart::Temporary);
+        let also = |kid: &Kid| kid.idle && !memory.has_struck(kid) && may_go(kid);
+        let best = |family| self.best(n, &census, family, also).map(|kid| (family, kid));
         let chosen = census.families.iter().filter(may_lose).filter_map(best).max_by_key(|(_, kid)| self.lot(n, kid));
         let (family, kid) = chosen?;
         let way = self.choose_way(n, kid, self.habits.keeps_budgets);
@@ -248,11 +252,12 @@ impl Monkey {
         };
         let way = ways.iter().find(hit).map_or(Way::Panic, |(way, _)| way.clone());
         match &way {
-            Way::Exit(reason) if counted => {
-                let uncounted = reason.is_normal() || matches!(reason, ExitReason::Environment(_));
-                if uncounted || kid.traps { Way::Kill } else { way }
+            Way::Exit(reason) => {
+                let unnoticed = kid.traps || *reason == ExitReason::Normal;
+                let uncounted = reason.is_normal() || reason.is_environment();
+                if unnoticed || counted && uncounted { Way::Kill } else { way }
             }
-            _ => way,
+            Way::Panic | Way::Kill => way,
         }
     }
 

@@ -23,7 +23,8 @@ use std::{
 /// Actions that a plan keeps without [`Plan::keeps`].
 const KEPT: usize = 10_000;
 
-/// Pairs of site and process path whose hits a plan counts: with more, all counts begin anew, and the dice with them.
+/// Pairs of site and process path whose hits a plan counts. With more, all counts begin anew, with other dice, and a log of
+/// it has the same hit twice, so that a replay is not the same.
 const COUNTED: usize = 65_536;
 
 /// Zero: no plan is armed. Read by every site, written by nothing else.
@@ -36,7 +37,7 @@ type Sink = Box<dyn Fn(&Action) + Send + Sync>;
 #[must_use = "a plan does nothing until it is armed"]
 pub struct Plan {
     points: Vec<Point>,
-    replay: Option<HashMap<Place, Task>>,
+    replay: Option<Script>,
     seed: Option<u64>,
     keeps: usize,
     sink: Option<Sink>,
@@ -56,13 +57,14 @@ impl Plan {
     /// Does again what the fault points in `log` did, at the same hits; what monkeys did is
     /// [theirs to do again](super::Monkey::replay). `Err`: a task in it cannot be read.
     pub fn replay(log: &Log) -> Result<Self, SyntaxError> {
-        let mut replay = HashMap::new();
+        let mut script = Script::new();
         for action in &log.actions {
             if let Action::Point { site, path, hit, task } = action {
-                replay.insert((site.as_str().into(), path.as_str().into(), *hit), task.parse()?);
+                let hits = script.entry(site.clone()).or_default().entry(path.clone()).or_default();
+                hits.insert(*hit, task.parse()?);
             }
         }
-        Ok(Self { replay: Some(replay), ..Self::new([]) })
+        Ok(Self { replay: Some(script), ..Self::new([]) })
     }
 
     /// It has no points.
@@ -151,7 +153,18 @@ impl Armed {
     /// As a site of this name in this process would.
     #[cfg(test)]
     pub(super) fn hit(&self, site: &'static str, path: &str) -> Option<Task> {
-        self.campaign.hit(site, &path.into(), &[], false)
+        self.hit_with(site, path, &[])
+    }
+
+    /// Pairs of site and path that are counted now.
+    #[cfg(test)]
+    pub(super) fn counted(&self) -> usize {
+        lock(&self.campaign.counts).hits.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn hit_with(&self, site: &'static str, path: &str, keys: &[(&str, String)]) -> Option<Task> {
+        self.campaign.hit(site, &path.into(), keys, false)
     }
 
     /// With which all of it can be had again.
@@ -214,8 +227,8 @@ pub(super) fn plans() -> Vec<Arc<Campaign>> {
     PLANS.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Site, process path, and which hit.
-type Place = (Arc<str>, Arc<str>, u64);
+/// By site, process path, and hit.
+type Script = HashMap<String, HashMap<String, HashMap<u64, Task>>>;
 
 struct Counts {
     hits: HashMap<(&'static str, Arc<str>), u64>,
@@ -233,7 +246,7 @@ struct Counts {
 pub(super) struct Campaign {
     seed: u64,
     points: Vec<Point>,
-    replay: Option<HashMap<Place, Task>>,
+    replay: Option<Script>,
     counts: Mutex<Counts>,
     ring: Mutex<Ring>,
     sink: Option<Sink>,
@@ -245,7 +258,10 @@ pub(super) struct Campaign {
 impl Campaign {
     /// A point of it may fit a site of this name.
     pub(super) fn names(&self, site: &str) -> bool {
-        self.replay.is_some() || self.points.iter().any(|point| point.names(site))
+        match &self.replay {
+            Some(script) => script.contains_key(site),
+            None => self.points.iter().any(|point| point.names(site)),
+        }
     }
 
     /// The site was reached. `None`: nothing of this plan fires. `taken`: something of another plan does, so this is only
@@ -267,19 +283,24 @@ impl Campaign {
     }
 
     fn decide(&self, site: &'static str, path: &Arc<str>, keys: &[(&str, String)], taken: bool) -> Option<(Task, u64)> {
-        let fits: Vec<usize> = (0..self.points.len()).filter(|n| self.points[*n].fits(site, path, keys)).collect();
-        if fits.is_empty() && self.replay.is_none() {
-            return None;
-        }
-        let mut counts = lock(&self.counts);
-        let counts = &mut *counts;
-        let hit = counts.count(site, path);
-        if let Some(replay) = &self.replay {
+        if let Some(script) = &self.replay {
+            let tasks = script.get(site)?.get(&**path)?;
+            let mut counts = lock(&self.counts);
+            let hit = counts.count(site, path);
             counts.tally[0].0 += 1;
-            let task = replay.get(&(site.into(), path.clone(), hit)).filter(|_| !taken)?.clone();
+            let task = tasks.get(&hit).filter(|_| !taken)?.clone();
             counts.tally[0].1 += 1;
             return Some((task, hit));
         }
+        // Conditions do not decide what is counted: a replay does not know them.
+        let here: Vec<usize> = (0..self.points.len()).filter(|n| self.points[*n].covers(site, path)).collect();
+        if here.is_empty() {
+            return None;
+        }
+        let fits: Vec<usize> = here.into_iter().filter(|n| self.points[*n].holds(keys)).collect();
+        let mut counts = lock(&self.counts);
+        let counts = &mut *counts;
+        let hit = counts.count(site, path);
         fits.iter().for_each(|n| counts.tally[*n].0 += 1);
         if taken {
             return None;

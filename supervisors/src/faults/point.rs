@@ -52,11 +52,14 @@ impl Point {
     }
 
     /// `path`: empty outside of processes.
-    pub(super) fn fits(&self, site: &str, path: &str, keys: &[(&str, String)]) -> bool {
+    pub(super) fn covers(&self, site: &str, path: &str) -> bool {
+        self.names(site) && self.path.as_ref().is_none_or(|under| glob(under, path))
+    }
+
+    /// All conditions do.
+    pub(super) fn holds(&self, keys: &[(&str, String)]) -> bool {
         let holds = |(key, value): &(String, String)| keys.iter().any(|(k, v)| k == key && glob(value, v));
-        self.names(site)
-            && self.path.as_ref().is_none_or(|under| glob(under, path))
-            && self.conditions.iter().all(holds)
+        self.conditions.iter().all(holds)
     }
 }
 

@@ -24,6 +24,7 @@ fn a_chain_is_read_term_by_term() {
         ("busy(0)->yield->hang->print(x)->print", &["busy(0)", "yield", "hang", "print(x)", "print"]),
         ("exit(normal)->exit( shutdown )->exit(kill)", &["exit(normal)", "exit(shutdown)", "exit(killed)"]),
         ("exit(environment: disk full)->exit(bad)", &["exit(environment: disk full)", "exit(error: bad)"]),
+        ("exit(shutdown: done)->exit(a: b)", &["exit(shutdown: done)", "exit(error: a: b)"]),
         ("return(50%)->error(3*2)", &["return(50%)", "error(3*2)"]),
         ("panic(a(b)c))->off", &["panic(a(b)c))", "off"]),
         ("print(a->b;c)", &["print(a->b;c)"]),
@@ -198,6 +199,20 @@ fn a_replayed_log_does_the_same_at_the_same_hits_and_writes_the_same_log() {
 }
 
 #[test]
+fn a_replay_counts_the_hits_that_a_condition_passed_by() {
+    let points = || [Point::new("plan.*", "1*error").expect("good").when("n", "5")];
+    let run = |armed: &Armed| {
+        let hit = |n: u32| armed.hit_with("plan.a", "p", &[("n", n.to_string())]).is_some();
+        (0..10).filter(|n| hit(*n)).collect::<Vec<_>>()
+    };
+    let first = Plan::new(points()).arm();
+    assert_eq!(run(&first), [5]);
+    let again = Plan::replay(&first.log()).expect("good").arm();
+    assert_eq!(run(&again), [5]);
+    assert_eq!(again.log(), first.log());
+}
+
+#[test]
 fn a_replay_of_what_is_no_task_is_refused() {
     let action = Action::Point { site: "a".into(), path: "".into(), hit: 1, task: "5%panic".into() };
     let error = Plan::replay(&Log { actions: vec![action], forgotten: 0 }).expect_err("a term, not a task");
@@ -212,6 +227,15 @@ fn the_log_is_bounded_and_the_sink_gets_everything() {
     let plan = Plan::new(points).keeps(3).log_to(sink).arm();
     hits(&plan, "plan.a", "", 10);
     assert_eq!((plan.log().actions.len(), plan.log().forgotten, rx.len()), (3, 7, 10));
+}
+
+#[test]
+fn a_plan_counts_a_bounded_number_of_processes() {
+    let plan = Plan::new([Point::new("plan.*", "1*off->1*return").expect("good").each()]).keeps(1).arm();
+    let paths = 70_000;
+    let fired = (0..paths).filter(|n| plan.hit("plan.a", &format!("p/{n}")).is_some()).count();
+    assert_eq!(fired, paths);
+    assert!(plan.counted() <= 65_536, "{}", plan.counted());
 }
 
 #[test]

@@ -12,7 +12,8 @@ use std::{fmt, str::FromStr};
 pub enum Way {
     /// It panics, at its next poll or `recv`.
     Panic,
-    /// It gets an exit signal with this reason. One that traps exits is asked, and may decline.
+    /// It gets an exit signal with this reason. One that traps exits would not have to end, and `normal` is not noticed: then it
+    /// is killed.
     Exit(ExitReason),
     /// It is killed. A blocking process ends when it next looks.
     Kill,

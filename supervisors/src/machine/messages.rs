@@ -79,6 +79,11 @@ pub(crate) enum Action {
         token: Token,
         answer: Answer,
     },
+    /// This child is up: OTP's progress report.
+    Progress {
+        key: Key,
+        pid: Pid,
+    },
     /// All children of the initial start are up.
     Ready,
     Report(Report),

@@ -32,8 +32,8 @@ impl Machine {
         let refusal = match there {
             _ if self.ending() => Some(Answer::Ending),
             Some(child) => Some(match child.pid() {
-                Some(pid) => Answer::AlreadyStarted(pid),
-                None => Answer::AlreadyPresent,
+                Some(pid) if !child.is_restarting() => Answer::AlreadyStarted(pid),
+                _ => Answer::AlreadyPresent,
             }),
             None => None,
         };
@@ -126,10 +126,8 @@ impl Machine {
                 child.fresh = Some(token);
                 self.to_start.insert(key);
             }
-            State::Waiting | State::Launching | State::BackingOff { .. } => answer(token, Answer::Restarting, out),
-            State::Starting { .. } | State::Running { .. } | State::Stopping { .. } => {
-                answer(token, Answer::Running, out);
-            }
+            _ if child.is_restarting() => answer(token, Answer::Restarting, out),
+            _ => answer(token, Answer::Running, out),
         }
     }
 
@@ -140,14 +138,12 @@ impl Machine {
         let Some(&key) = self.by_id.get(id) else {
             return answer(token, Answer::NotFound, out);
         };
-        match self.children.get(&key).map(|child| &child.state) {
-            Some(State::Stopped) => {
+        match self.children.get(&key) {
+            Some(child) if child.state == State::Stopped => {
                 self.forget(key, Answer::Done, out);
                 answer(token, Answer::Done, out);
             }
-            Some(State::Waiting | State::Launching | State::BackingOff { .. }) => {
-                answer(token, Answer::Restarting, out);
-            }
+            Some(child) if child.is_restarting() => answer(token, Answer::Restarting, out),
             Some(_) => answer(token, Answer::Running, out),
             None => {}
         }

@@ -58,6 +58,7 @@ impl Sim {
                 }
                 Action::Forget { .. } => self.log.push("forget".into()),
                 Action::Answer { token, answer } => self.answers.push((token, answer)),
+                Action::Progress { .. } => {}
                 Action::Ready => self.ready = true,
                 Action::Report(_) => {}
                 Action::Exit { reason, cause } => {

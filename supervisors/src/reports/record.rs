@@ -8,7 +8,7 @@ use crate::{
 };
 use log::kv::{Error, Key, Source, Value, VisitSource};
 use serde::{Serialize, Serializer};
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// What kind of report it is, in OTP's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -18,7 +18,7 @@ pub enum ReportKind {
     SupervisorReport,
     /// A process says that it crashed, and where.
     CrashReport,
-    /// A child was started.
+    /// A child is up: its start is done, and its init if that is awaited.
     Progress,
     /// A process says that the environment ended it, which is no crash. OTP has no such report.
     Exit,
@@ -81,6 +81,11 @@ fn shutdown<S: Serializer>(shutdown: &Option<Shutdown>, to: S) -> Result<S::Ok, 
 /// people, [`to_json`](Self::to_json) the one for machines.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
+    /// When, since 1970, by the wall clock. JSON: `unix_ms`.
+    #[serde(rename = "unix_ms", serialize_with = "json::ms")]
+    pub time: Duration,
+    /// Of the last [`Event`](crate::Event) before it, of all trees: a reader of both streams puts a report after the event with this number.
+    pub seq: u64,
     /// JSON: `report`.
     #[serde(rename = "report")]
     pub kind: ReportKind,

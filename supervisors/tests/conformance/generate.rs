@@ -79,7 +79,6 @@ impl Author {
             let mut template = self.worker(None);
             template.words.push("template".into());
             template.words.retain(|word| !word.starts_with("fail") && !word.starts_with("ignore"));
-            self.names.pop();
             return Node { name, words, children: vec![template] };
         }
         self.supervisors.push(name.clone());
@@ -140,7 +139,7 @@ impl Author {
     fn step(&mut self) -> Step {
         let at = self.dice.below(self.supervisors.len());
         let sup = self.supervisors[at].clone();
-        match self.dice.below(20) {
+        match self.dice.below(21) {
             0..=7 => {
                 let reason =
                     self.dice.one_of(&["error", "error", "error", "normal", "shutdown", "shutdown:done", "killed"]);
@@ -175,6 +174,10 @@ impl Author {
                 Step::Child { call: call.into(), sup, name: self.anyone() }
             }
             18 => Step::WhichChildren { sup },
+            19 => {
+                let reason = self.dice.one_of(&["error", "shutdown", "normal", "shutdown:done"]);
+                Step::Signal { name: self.anyone(), reason: reason.into() }
+            }
             _ => Step::CountChildren { sup },
         }
     }
