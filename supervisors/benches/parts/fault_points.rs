@@ -48,7 +48,7 @@ async fn awaited(n: u64) -> u64 {
     sum
 }
 
-pub fn fault_points(criterion: &mut Criterion) {
+pub(crate) fn fault_points(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("fault_point");
     group.throughput(Throughput::Elements(PASSES));
     group.bench_function("bare", |bench| bench.iter(|| bare(black_box(PASSES))));
