@@ -71,14 +71,16 @@ pub use blocking::BlockingProcess;
 pub use current::current;
 pub use events::{Event, EventKind, Events, history, subscribe, subscribe_with_history};
 pub use json::write_json_line;
-pub use mailbox::{Addr, CallError, CastError, Mailbox, Reply, bounded_mailbox, mailbox};
 pub use link::{ExitSignal, exit, kill, link, unlink};
+pub use mailbox::{Addr, CallError, CastError, Mailbox, Reply, bounded_mailbox, mailbox};
 pub use monitor::{Down, Monitor, demonitor, demonitor_flush, inject_panic, monitor};
 pub use pid::Pid;
 pub use predict::{Dying, GivesUp, PredictError, Prediction, Restarted, Spent, Surviving, Target, predict};
 pub use process::Process;
 pub use reason::{Exit, ExitReason};
-pub use registry::{RegisterError, WhereisError, register, register_addr, registered, unregister, whereis, whereis_addr};
+pub use registry::{
+    RegisterError, WhereisError, register, register_addr, registered, unregister, whereis, whereis_addr,
+};
 pub use reports::{ErrorContext, Offender, Report, ReportKind, Reports, Who, record_to_json, reports};
 pub use server::{Init, Me, Message, Next, Server, ServerRef, server};
 pub use snapshot::{Budget, Node, Rules, Snapshot, Status, Waiting, restarts_in_tree, snapshot};
