@@ -3,9 +3,12 @@
 use super::*;
 use std::collections::HashSet;
 
+mod against;
 mod ends;
 mod limits;
+mod model;
 mod random;
+mod world;
 
 /// Plays the driver: starts what is to be started, keeps count of what runs, writes down what happens.
 pub(super) struct Sim {
