@@ -7,6 +7,7 @@ mod against;
 mod ends;
 mod limits;
 mod model;
+mod otp;
 mod random;
 mod world;
 
