@@ -3,8 +3,18 @@
 //! They cannot be killed. They are told to stop, and hear it whenever they wait for a message or look.
 
 use crate::{
-    current, mailbox::Mailbox, panics, pid::Pid, process, reason::ExitReason, reports, rt, spec::BlockingStart,
+    current,
+    link::{self, ExitSignal},
+    mailbox::{Addr, Mailbox},
+    monitor::{self, Down, Monitor},
+    panics,
+    pid::Pid,
+    process,
+    reason::ExitReason,
+    reports, rt,
+    spec::BlockingStart,
     table::Entry,
+    timer::{self, Timer},
 };
 use std::{
     fmt,
@@ -44,6 +54,44 @@ impl BlockingProcess {
     /// The table shows the length of `mailbox` for this process.
     pub fn shows<M: Send + 'static>(&self, mailbox: &Mailbox<M>) {
         self.entry.shows(mailbox.gauge());
+    }
+
+    /// Links this process and `pid`, see [`link`](crate::link()).
+    pub fn link(&self, pid: Pid) {
+        link::link(self.pid(), pid);
+    }
+
+    /// Takes the link back, see [`unlink`](crate::unlink).
+    pub fn unlink(&self, pid: Pid) {
+        link::unlink(self.pid(), pid);
+    }
+
+    /// When `pid` ends, once, `to` gets what `wrap` makes of it, see [`monitor`](crate::monitor()). The monitor ends with this process.
+    pub fn monitor<M: Send + 'static>(
+        &self,
+        pid: Pid,
+        to: &Addr<M>,
+        wrap: impl FnOnce(Down) -> M + Send + 'static,
+    ) -> Monitor {
+        monitor::watch(Some(&self.entry), pid, to, wrap)
+    }
+
+    /// `to` gets `message` after `wait`, unless this process has ended or the timer is cancelled. A full mailbox is tried again every 10 ms.
+    pub fn send_after<M: Send + 'static>(&self, wait: Duration, to: &Addr<M>, message: M) -> Timer {
+        timer::send_after(&self.entry, wait, to, message)
+    }
+
+    /// `to` gets a clone of `message` after each `every` (at least 1 ms) until this process has ended or the timer is cancelled. A full
+    /// mailbox misses one.
+    pub fn send_interval<M: Clone + Send + 'static>(&self, every: Duration, to: &Addr<M>, message: M) -> Timer {
+        timer::send_interval(&self.entry, every, to, message)
+    }
+
+    /// Erlang's `process_flag(trap_exit, true)`: from now on an exit signal, through a link, by [`exit`](crate::exit) or from its
+    /// supervisor, does not end this process; `to` gets what `wrap` makes of it. Only [`kill`](crate::kill) still ends it.
+    /// /// Its supervisor's is also heard by [`recv`](Self::recv) and [`check`](Self::check).
+    pub fn trap_exits<M: Send + 'static>(&self, to: &Addr<M>, wrap: impl Fn(ExitSignal) -> M + Send + Sync + 'static) {
+        link::trap_exits(&self.entry, to, wrap);
     }
 
     /// The next message. `Err`: it was told to stop, and is to return that; messages that wait stay in the mailbox.

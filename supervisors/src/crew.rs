@@ -92,6 +92,10 @@ impl Crew {
         self.at.get().cloned()
     }
 
+    pub(crate) fn is_simple(&self) -> bool {
+        self.inside().machine.as_ref().is_some_and(Machine::is_simple)
+    }
+
     pub(crate) fn count(&self) -> ChildCount {
         let inside = self.inside();
         let Some(machine) = &inside.machine else {

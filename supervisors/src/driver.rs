@@ -12,7 +12,7 @@ use crate::{
     reason::{Exit, ExitReason},
     reports, rt,
     spec::{BadSpec, ChildSpec, Strategy, SupervisorInit},
-    supervisor_ref::{ChildAnswer, ChildError, Request, StartAnswer, StartError, SupervisorRef},
+    supervisor_ref::{ChildAnswer, ChildError, ChildKey, Request, StartAnswer, StartError, SupervisorRef},
     table::{self, Entry, Notice},
 };
 use flume::r#async::RecvStream;
@@ -192,6 +192,9 @@ impl Driver {
     }
 
     fn progress(&self, key: Key, pid: Pid) {
+        if !reports::progress_is_heard() {
+            return;
+        }
         let inside = self.crew.inside();
         let up = inside.specs.get(&key).zip(inside.members.get(&pid));
         let up = up.map(|(spec, member)| (spec.rule.clone(), member.entry.clone()));
@@ -270,6 +273,13 @@ impl Driver {
             Request::Restart(id, caller) => {
                 let token = Some(self.token(Caller::Start(caller)));
                 Some(Event::RestartChild { id, token })
+            }
+            // OTP: well, it does not run.
+            Request::Terminate(ChildKey::Pid(pid), Some(caller))
+                if self.crew.is_simple() && table::find(pid).is_none() =>
+            {
+                caller.send(Ok(())).ok();
+                None
             }
             Request::Terminate(child, caller) => {
                 let token = caller.map(|caller| self.token(Caller::Child(caller)));

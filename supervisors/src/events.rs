@@ -7,6 +7,7 @@ mod history;
 mod kinds;
 
 pub use history::history;
+pub(crate) use history::last;
 pub use kinds::{Event, EventKind};
 
 use crate::{

@@ -122,7 +122,7 @@ impl fmt::Display for EnvError {
 impl std::error::Error for EnvError {}
 
 /// Arms what the environment variable [`VARIABLE`] lists, with the seed in [`SEED_VARIABLE`]. `Ok(None)`: it is not set, or
-/// empty. Nothing is read unless this is called.
+/// empty. Nothing is read unless this is called. What it returns has to be kept, or told to [`stay`](Armed::stay).
 pub fn from_env() -> Result<Option<Armed>, EnvError> {
     let read = |variable| rt::env(variable).map_err(|_| EnvError::NotUnicode { variable });
     let points = read(VARIABLE)?.unwrap_or_default();

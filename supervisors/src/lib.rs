@@ -27,7 +27,7 @@
 //! ending into one [`ExitReason`]; `table` knows every live process; `machine` decides, as a pure state machine, what a supervisor
 //! does, `driver` does it, and `crew` promises that no child outlives it; `mailbox`, `monitor` and `supervisor_ref` are how
 //! processes reach each other; `snapshot` (drawn by `draw` and `graph`), `events` and `reports` are what people and machines see, `json` how;
-//! `predict` runs the machine ahead of time.
+//! `predict` runs the machine ahead of time, and [`faults`] makes things fail on purpose (`current` tells it in which process).
 //!
 //! It never knows what its processes are for, and never shows bastion to them.
 
@@ -40,7 +40,9 @@ mod events;
 pub mod faults;
 mod glob;
 mod graph;
+pub mod groups;
 mod json;
+mod link;
 mod machine;
 mod mailbox;
 mod monitor;
@@ -49,31 +51,39 @@ mod pid;
 mod predict;
 mod process;
 mod reason;
+mod registry;
 mod reports;
 mod ring;
 mod rt;
+mod server;
 mod slots;
 mod snapshot;
 mod spec;
 mod supervisor_ref;
+pub mod sys;
 mod system;
 mod table;
+mod timer;
 
 pub use blocking::BlockingProcess;
 pub use current::current;
 pub use events::{Event, EventKind, Events, history, subscribe, subscribe_with_history};
 pub use json::write_json_line;
 pub use mailbox::{Addr, CallError, CastError, Mailbox, Reply, bounded_mailbox, mailbox};
-pub use monitor::{Down, Monitor, demonitor, exit, inject_panic, kill, monitor};
+pub use link::{ExitSignal, exit, kill, link, unlink};
+pub use monitor::{Down, Monitor, demonitor, inject_panic, monitor};
 pub use pid::Pid;
 pub use predict::{Dying, GivesUp, PredictError, Prediction, Restarted, Spent, Surviving, Target, predict};
 pub use process::Process;
 pub use reason::{Exit, ExitReason};
+pub use registry::{RegisterError, WhereisError, register, register_addr, registered, unregister, whereis, whereis_addr};
 pub use reports::{ErrorContext, Offender, Report, ReportKind, Reports, Who, record_to_json, reports};
+pub use server::{Init, Me, Message, Next, Server, ServerRef, server};
 pub use snapshot::{Budget, Node, Rules, Snapshot, Status, Waiting, restarts_in_tree, snapshot};
 pub use spec::{AutoShutdown, Backoff, BadSpec, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
 pub use supervisor_ref::{ChildCount, ChildError, ChildInfo, ChildKey, SpecInfo, StartError, SupervisorRef};
 pub use system::{System, start};
+pub use timer::Timer;
 
 /// The code in the README is compiled and run.
 #[cfg(doctest)]

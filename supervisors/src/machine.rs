@@ -284,9 +284,13 @@ impl Machine {
 
     fn up(&mut self, key: Key, pid: Pid, out: &mut Vec<Action>) {
         self.starting.remove(&key);
+        let simple = self.is_simple();
         if let Some(child) = self.children.get_mut(&key) {
             child.state = State::Running { pid };
-            out.push(Action::Progress { key, pid });
+            // OTP reports none of these: they come and go by the thousand.
+            if !simple {
+                out.push(Action::Progress { key, pid });
+            }
             if let Some(Some(token)) = child.fresh.take() {
                 let answer = Answer::Started(pid);
                 out.push(Action::Answer { token, answer });

@@ -5,7 +5,9 @@
 //! compares the two over random trees (`tests/prediction.rs`).
 //!
 //! Links are followed as far as the snapshot shows them: who does not trap exits ends with the same reason, unless that is `normal`; what
-//! a process does that traps exits, or hears of it through a monitor, is its own business and not predicted.
+//! a process does that traps exits, or hears of it through a monitor, is its own business and not predicted. A supervisor is taken to hear of
+//! an exit before it hears of those that came of it by links; where both are its children and it is not one_for_one, the runtime may do
+//! it the other way round, and one restart may count as two.
 //!
 //! What is assumed, since a snapshot cannot know it: whatever is started again comes up; whoever is told to end does so in time, with the
 //! reason it was given; a supervisor's init gives the same children as last time, those that are gone by now excepted; nothing else happens

@@ -5,13 +5,16 @@
 
 use crate::{
     blocking, current, driver,
-    mailbox::Mailbox,
+    link::{self, ExitSignal},
+    mailbox::{Addr, Mailbox},
+    monitor::{self, Down, Monitor},
     panics,
     pid::Pid,
     reason::{Exit, ExitReason},
-    reports, slots,
+    reports, rt, slots,
     spec::Start,
     table::Entry,
+    timer::{self, Timer},
 };
 use futures::future::BoxFuture;
 use std::{
@@ -20,6 +23,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 /// Handed to a worker's start function: what the process knows of itself.
@@ -49,7 +53,48 @@ impl Process {
         self.entry.ready();
     }
 
-    /// Resolves when the supervisor wants this process to end, if it traps exits; never otherwise.
+    /// Links this process and `pid`, see [`link`](crate::link()).
+    pub fn link(&self, pid: Pid) {
+        link::link(self.pid(), pid);
+    }
+
+    /// Takes the link back, see [`unlink`](crate::unlink).
+    pub fn unlink(&self, pid: Pid) {
+        link::unlink(self.pid(), pid);
+    }
+
+    /// When `pid` ends, once, `to` gets what `wrap` makes of it, see [`monitor`](crate::monitor()). The monitor ends with this process.
+    pub fn monitor<M: Send + 'static>(
+        &self,
+        pid: Pid,
+        to: &Addr<M>,
+        wrap: impl FnOnce(Down) -> M + Send + 'static,
+    ) -> Monitor {
+        monitor::watch(Some(&self.entry), pid, to, wrap)
+    }
+
+    /// `to` gets `message` after `wait`, unless this process has ended or the timer is cancelled. A full mailbox is tried again every 10 ms.
+    pub fn send_after<M: Send + 'static>(&self, wait: Duration, to: &Addr<M>, message: M) -> Timer {
+        timer::send_after(&self.entry, wait, to, message)
+    }
+
+    /// `to` gets a clone of `message` after each `every` (at least 1 ms) until this process has ended or the timer is cancelled. A full
+    /// mailbox misses one.
+    pub fn send_interval<M: Clone + Send + 'static>(&self, every: Duration, to: &Addr<M>, message: M) -> Timer {
+        timer::send_interval(&self.entry, every, to, message)
+    }
+
+    /// Erlang's `process_flag(trap_exit, true)`: from now on an exit signal, through a link, by [`exit`](crate::exit) or from its
+    /// supervisor, does not end this process; `to` gets what `wrap` makes of it. Only [`kill`](crate::kill) still ends it.
+    /// Its supervisor's is also heard by [`shutdown_requested`](Self::shutdown_requested).
+    ///
+    /// Signals that come before this call are not trapped; [`ChildSpec::trap_exit`](crate::ChildSpec::trap_exit) traps them from the start.
+    pub fn trap_exits<M: Send + 'static>(&self, to: &Addr<M>, wrap: impl Fn(ExitSignal) -> M + Send + Sync + 'static) {
+        link::trap_exits(&self.entry, to, wrap);
+    }
+
+    /// Resolves when the exit signal of the supervisor has come, if this process traps exits, by its spec or by
+    /// [`trap_exits`](Self::trap_exits); never otherwise.
     pub async fn shutdown_requested(&self) {
         self.entry.shutdown_requested().await;
     }
@@ -119,8 +164,7 @@ impl Guarded {
             let location = String::new();
             return caught.map(|_| ExitReason::Panic { message, location });
         }
-        let told = self.entry.is_told_to_end() && !self.entry.traps;
-        told.then(|| self.entry.exit_reason())
+        self.entry.dies().then(|| self.entry.exit_reason())
     }
 }
 
@@ -147,7 +191,10 @@ impl Future for Guarded {
         let Body::Made(body) = &mut this.body else {
             return Poll::Ready(ExitReason::Normal);
         };
-        match panics::catch(|| body.as_mut().poll(cx)) {
+        let begin = rt::now();
+        let polled = panics::catch(|| body.as_mut().poll(cx));
+        this.entry.polled(begin.elapsed());
+        match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(exit)) => {
                 let reason = ended(&this.entry, exit);

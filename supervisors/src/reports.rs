@@ -9,6 +9,7 @@ mod record;
 pub use record::{ErrorContext, Offender, Report, ReportKind, Who, record_to_json};
 
 use crate::{
+    events,
     machine::{Report as Happened, Rule},
     pid::Pid,
     reason::ExitReason,
@@ -125,6 +126,7 @@ fn write(level: Level, text: fmt::Arguments<'_>, values: &dyn Source) {
 fn blank(kind: ReportKind, level: Level) -> Report {
     Report {
         time: rt::wall(),
+        seq: events::last(),
         kind,
         level,
         error_context: None,
@@ -158,20 +160,28 @@ fn offender_of(entry: &Entry, shutdown: Option<Shutdown>) -> Option<Offender> {
     Some(Offender { id, pid, restart: None, shutdown, kind })
 }
 
-/// A child was started.
+/// Whether it is worth the while to ask who is up.
+pub(crate) fn progress_is_heard() -> bool {
+    !unheard(Level::Debug)
+}
+
+/// A child is up: its start is done, and its init. As in OTP not for the children of a simple_one_for_one supervisor.
 pub(crate) fn progress(supervisor: &Entry, child: &Entry, rule: &Rule) {
-    if unheard(Level::Debug) {
-        return;
-    }
     let report = blank(ReportKind::Progress, Level::Debug);
     let offender = offender(&child.name, Some(child.pid), Some(rule));
     let report = Report { supervisor: who(supervisor), offender, incarnation: Some(child.incarnation), ..report };
     publish(report, format_args!("PROGRESS  {}  started {} {}", supervisor.path, child.name, child.pid));
 }
 
-/// The crash report: what only the process itself knows.
+/// The crash report: what only the process itself knows. One that was ended from outside has nothing to tell; one that ended itself with
+/// `killed` has.
 pub(crate) fn process_ended(entry: &Entry, reason: &ExitReason) {
+    let told = entry.is_told_to_end();
+    if told && !entry.traps() && *reason == entry.exit_reason() {
+        return;
+    }
     let (kind, level) = match reason {
+        ExitReason::Killed if !told => (ReportKind::CrashReport, Level::Error),
         ExitReason::Panic { .. } | ExitReason::Error(_) => (ReportKind::CrashReport, Level::Error),
         ExitReason::Environment(_) => (ReportKind::Exit, Level::Info),
         _ => return,

@@ -111,7 +111,7 @@ pub struct Node {
     pub uptime: Option<Duration>,
     /// Processes that it is linked to.
     pub links: Vec<Pid>,
-    /// Processes that monitor it, or that it monitors.
+    /// Processes that it monitors by [`Process::monitor`](crate::Process::monitor), one for each monitor.
     pub monitors: Vec<Pid>,
     /// It hears exit signals instead of ending by them.
     pub traps_exit: bool,
@@ -203,7 +203,10 @@ impl Snapshot {
     ///   "status": "running", "restarts": 2, "last_exit": {"panic": {"message": "boom", "location": "src/peer.rs:12:5"}},
     ///   "gave_up": null, "mailbox": {"len": 0, "high_water": 17}, "polls": 120, "busy_ms": 3.25, "uptime_ms": 5012.5,
     ///   "links": [8], "monitors": [], "traps_exit": false,
-    ///   "rules": {"restart": "permanent", "shutdown": 5000.0, "backoff": null, "awaits_init": false, "given": true, "failures": 0},
+    ///   "rules": {
+    ///     "restart": "permanent", "shutdown": 5000.0, "significant": false, "backoff": null, "awaits_init": false, "given": true,
+    ///     "failures": 0
+    ///   },
     ///   "strategy": null, "auto_shutdown": null, "budget": null, "children": []
     /// }
     /// ```
@@ -212,7 +215,9 @@ impl Snapshot {
     /// `type` is `"worker"`, `"supervisor"` or `"blocking"`; `restart`, `shutdown` and `strategy` have OTP's words.
     /// Of a supervisor `budget` is
     /// `{"used": 2, "allowed": 3, "period_ms": 5000.0, "ages_ms": [4100.2, 12.5], "text": "2 of 3 in 5 s"}`, ages oldest first.
-    /// An exit reason is `"normal"`, `"shutdown"`, `"killed"`, `{"error": TEXT}`, `{"environment": TEXT}` or a panic as above.
+    /// An exit reason is `"normal"`, `"shutdown"`, `"killed"`, `"no_proc"`, `{"error": TEXT}`, `{"environment": TEXT}`,
+    /// `{"shutdown_with": TEXT}`, `{"failed_to_start_child": {"id": ID, "reason": REASON}}` or a panic as above. A `backoff` is
+    /// `{"first_ms": 500.0, "cap_ms": 30000.0, "jitter": 0.5, "reset_after_ms": 60000.0}`.
     pub fn to_json(&self) -> String {
         json::text(self)
     }

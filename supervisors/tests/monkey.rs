@@ -312,6 +312,27 @@ fn children_of_a_simple_one_for_one_supervisor_are_spent_too() {
 }
 
 #[test]
+fn whoever_would_not_notice_a_signal_is_killed() {
+    let stubborn =
+        || ChildSpec::worker("stubborn", |_| std::future::pending()).trap_exit().shutdown(Shutdown::BrutalKill);
+    for (child, reason, way) in [
+        (stubborn(), ExitReason::error("bad"), "kill"),
+        (sleeper("sleeper"), ExitReason::Normal, "kill"),
+        (sleeper("sleeper"), ExitReason::error("bad"), "exit(error: bad)"),
+    ] {
+        let system = start(ChildSpec::supervisor("deaf", move || one_for_one(vec![child.clone()])));
+        wait(async {
+            calm(&system).await;
+            let monkey = Monkey::new().way(Way::Exit(reason), 1);
+            let Some(Action::Monkey { way: done, .. }) = monkey.step(system.root()) else { panic!("nobody") };
+            assert_eq!(done, way);
+            until(|| monkey.is_calm(system.root())).await;
+            system.stop(LONG).await;
+        });
+    }
+}
+
+#[test]
 fn a_tree_of_the_protected_and_a_tree_that_has_ended_are_left_alone() {
     let system = start(ChildSpec::supervisor("empty zoo", || one_for_one(vec![sleeper("keeper").protected()])));
     wait(async {
@@ -322,6 +343,26 @@ fn a_tree_of_the_protected_and_a_tree_that_has_ended_are_left_alone() {
         system.stop(LONG).await;
         assert_eq!(monkey.step(system.root()), None);
         assert_eq!(monkey.almost_kill(system.root()).await, []);
+    });
+}
+
+#[test]
+fn a_log_whose_beginning_is_forgotten_is_done_again_from_where_it_begins() {
+    let two = || ChildSpec::supervisor("late", || one_for_one(vec![sleeper("a"), sleeper("b")]));
+    wait(async {
+        let monkey = Monkey::new().seed(4).keeps(1);
+        let first = start(two());
+        calm(&first).await;
+        run(&monkey, &first, 3).await;
+        first.stop(LONG).await;
+        let log = monkey.log();
+        assert_eq!((log.actions.len(), log.forgotten), (1, 2));
+        let second = start(two());
+        calm(&second).await;
+        let again = Monkey::replay(&log).unwrap();
+        run(&again, &second, 3).await;
+        assert_eq!(again.log().actions, log.actions);
+        second.stop(LONG).await;
     });
 }
 

@@ -40,6 +40,11 @@ proptest! {
     fn unforgiving_trees_do_what_was_predicted(plan in unforgiving(), exits in exits()) {
         run(&plan, &exits)?;
     }
+
+    #[test]
+    fn linked_processes_do_what_was_predicted(plan in patient(), exits in links_and_exits()) {
+        run(&plan, &exits)?;
+    }
 }
 
 fn run(plan: &Plan, exits: &[Exits]) -> Result<(), TestCaseError> {

@@ -65,6 +65,11 @@ pub fn history(under: Pid) -> Vec<Event> {
     at.map(|(root, path)| below(root, &path).0).unwrap_or_default()
 }
 
+/// The number of the last event of all; 0: there was none.
+pub(crate) fn last() -> u64 {
+    lock(&HISTORY).last
+}
+
 /// Root and path of a process that may have ended.
 pub(super) fn place(pid: Pid) -> Option<(Pid, Arc<str>)> {
     let history = lock(&HISTORY);

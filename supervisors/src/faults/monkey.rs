@@ -12,7 +12,7 @@ use super::{
     way::Way,
 };
 use crate::{
-    monitor::{exit, inject_panic, kill},
+    exit, inject_panic, kill,
     pid::Pid,
     process::Process,
     reason::ExitReason,
@@ -91,7 +91,7 @@ impl Monkey {
         Self { habits, memory: Arc::new(Mutex::new(memory)) }
     }
 
-    /// Does again, in order, what monkeys did in `log`. A victim that does not run is waited for. `Err`: a way in it cannot
+    /// Does again, in order, what one monkey did in `log`. A victim that does not run is waited for. `Err`: a way in it cannot
     /// be read.
     pub fn replay(log: &Log) -> Result<Self, SyntaxError> {
         let mut script = HashMap::new();
@@ -101,6 +101,8 @@ impl Monkey {
             }
         }
         let mut monkey = Self::new();
+        // A ring that was full has forgotten the first.
+        lock(&monkey.memory).kills = script.keys().min().map_or(0, |first| first.saturating_sub(1));
         monkey.habits.script = Some(script);
         Ok(monkey)
     }

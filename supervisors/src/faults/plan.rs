@@ -156,6 +156,12 @@ impl Armed {
         self.hit_with(site, path, &[])
     }
 
+    /// Pairs of site and path that are counted now.
+    #[cfg(test)]
+    pub(super) fn counted(&self) -> usize {
+        lock(&self.campaign.counts).hits.len()
+    }
+
     #[cfg(test)]
     pub(super) fn hit_with(&self, site: &'static str, path: &str, keys: &[(&str, String)]) -> Option<Task> {
         self.campaign.hit(site, &path.into(), keys, false)

@@ -230,6 +230,15 @@ fn the_log_is_bounded_and_the_sink_gets_everything() {
 }
 
 #[test]
+fn a_plan_counts_a_bounded_number_of_processes() {
+    let plan = Plan::new([Point::new("plan.*", "1*off->1*return").expect("good").each()]).keeps(1).arm();
+    let paths = 70_000;
+    let fired = (0..paths).filter(|n| plan.hit("plan.a", &format!("p/{n}")).is_some()).count();
+    assert_eq!(fired, paths);
+    assert!(plan.counted() <= 65_536, "{}", plan.counted());
+}
+
+#[test]
 fn faults_become_reasons_and_io_errors() {
     let fault = |text: &str| Fault { site: "a", given: Given::Error(Some(text.to_string())) };
     assert_eq!(ExitReason::from(fault("bad")), ExitReason::error("bad (injected at a)"));

@@ -18,7 +18,7 @@ pub enum ReportKind {
     SupervisorReport,
     /// A process says that it crashed, and where.
     CrashReport,
-    /// A child was started.
+    /// A child is up: its start is done, and its init if that is awaited.
     Progress,
     /// A process says that the environment ended it, which is no crash. OTP has no such report.
     Exit,
@@ -84,6 +84,8 @@ pub struct Report {
     /// When, since 1970, by the wall clock. JSON: `unix_ms`.
     #[serde(rename = "unix_ms", serialize_with = "json::ms")]
     pub time: Duration,
+    /// Of the last [`Event`](crate::Event) before it, of all trees: a reader of both streams puts a report after the event with this number.
+    pub seq: u64,
     /// JSON: `report`.
     #[serde(rename = "report")]
     pub kind: ReportKind,

@@ -10,7 +10,10 @@ use crate::{
     spec::Flags,
     table::Entry,
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 /// What a supervisor knows of a child.
 struct Copied {
@@ -61,9 +64,11 @@ fn process(mut node: Node, entry: Option<&Arc<Entry>>, now: Instant) -> Node {
         return node;
     };
     node.pid = Some(entry.pid);
-    node.traps_exit = entry.traps;
+    node.traps_exit = entry.traps();
     node.uptime = Some(now.saturating_duration_since(entry.born));
     node.mailbox = entry.mailbox().map(|(len, high_water)| Waiting { len, high_water });
+    (node.polls, node.busy) = (entry.polls(), entry.busy());
+    (node.links, node.monitors) = (entry.links(), entry.monitors());
     let mut ends = entry.is_told_to_end() || entry.has_ended();
     match entry.crew.as_ref().map(|crew| copy(crew, now)) {
         Some(Some(copy)) => {
@@ -75,6 +80,9 @@ fn process(mut node: Node, entry: Option<&Arc<Entry>>, now: Instant) -> Node {
         // It has let go of its children: its exit is about to be told.
         Some(None) => ends |= entry.is_ready(),
         None => {}
+    }
+    if node.status == Status::Running && entry.suspended.load(Ordering::Relaxed) {
+        node.status = Status::Suspended;
     }
     if ends {
         node.status = Status::Stopping;

@@ -79,7 +79,6 @@ impl Author {
             let mut template = self.worker(None);
             template.words.push("template".into());
             template.words.retain(|word| !word.starts_with("fail") && !word.starts_with("ignore"));
-            self.names.pop();
             return Node { name, words, children: vec![template] };
         }
         self.supervisors.push(name.clone());

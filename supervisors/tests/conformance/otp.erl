@@ -10,6 +10,7 @@
 
 main(In, Out) ->
     ok = logger:remove_handler(default),
+    ok = logger:set_primary_config(level, info),
     ok = logger:add_handler(reports, ?MODULE, #{}),
     register(collector, spawn_link(fun() -> collector(#{}) end)),
     {ok, Text} = file:read_file(In),
@@ -300,14 +301,20 @@ tell(What) ->
 note(Line) -> tell({note, Line}).
 
 %% Runs in the process that reports, so before whatever that does next.
-log(#{msg := {report, #{label := {supervisor, Context}, report := Report}}}, _) when Context =/= progress ->
+log(#{msg := {report, #{label := {supervisor, progress}, report := Report}}}, _) ->
+    Started = proplists:get_value(started, Report),
+    tell({supervisor_report, self(), progress, none, proplists:get_value(pid, Started), proplists:get_value(id, Started)});
+log(#{msg := {report, #{label := {supervisor, Context}, report := Report}}}, _) ->
     Offender = proplists:get_value(offender, Report),
     tell({supervisor_report, self(), Context, proplists:get_value(reason, Report), proplists:get_value(pid, Offender),
-          proplists:get_value(id, Offender)});
+          child_name(proplists:get_value(mfargs, Offender), proplists:get_value(id, Offender))});
 log(#{msg := {report, #{label := {proc_lib, crash}, report := [Info | _]}}}, _) ->
     {_Class, Reason, _Stack} = proplists:get_value(error_info, Info),
     tell({crash_report, self(), Reason});
 log(_, _) -> ok.
+
+child_name({?MODULE, start_instance, [_, Name]}, _) -> Name;
+child_name(_, Id) -> Id.
 
 %% State: {log, Lines}, {count, N}, {{times, Name}, N}, {{plan, Name}, [...]}, {{name, Name}, Pid}, {Pid, {Name, Nth, Kind, Alive}}
 collector(State) ->
@@ -362,13 +369,15 @@ collect({started, Name, Kind, Pid, Words}, State) ->
     Held = case Now of hold -> Pid; _ -> false end,
     Known = State#{{held, Name} => Held, {times, Name} => Nth + 1, {name, Name} => Pid, {plan, Name} => Later, Pid => {Name, Nth, Kind, true}},
     {Now, line(Known, ["+ ", of_process(Name, Nth)])};
+collect({supervisor_report, Sup, _, _, _, _}, State) when not is_map_key(Sup, State) -> {ok, State};
 collect({supervisor_report, Sup, Context, Reason, Pid, Id}, State) ->
-    {SupName, Nth, _, _} = maps:get(Sup, State),
+    #{Sup := {SupName, Nth, _, _}} = State,
     Child = case State of
                 #{Pid := {Name, _, _, _}} -> Name;
                 _ -> Id
             end,
-    {ok, line(State, ["! ", of_process(SupName, Nth), io_lib:format(" ~w ~w ", [Context, Child]), reason(Reason)])};
+    Why = case Context of progress -> ""; _ -> [" ", reason(Reason)] end,
+    {ok, line(State, ["! ", of_process(SupName, Nth), io_lib:format(" ~w ~w", [Context, Child]), Why])};
 collect({crash_report, Pid, Reason}, State) ->
     case State of
         #{Pid := {Name, Nth, _, _}} -> {ok, line(State, ["! ", of_process(Name, Nth), " crash ", reason(Reason)])};

@@ -46,11 +46,17 @@ pub(crate) fn play(scripts: &[Script], label: &str, recorded: impl Fn(&str) -> b
     if !text.starts_with(VERSION) {
         return new;
     }
-    let stale = |(name, trace): (&String, &Trace)| recorded(name) && old.get(name) != Some(trace);
     if env::var_os("CONFORMANCE_RECORD").is_some() {
         record(&file, new.iter().filter(|(name, _)| recorded(name)));
-    } else if let Some((name, _)) = new.iter().find(|(name, trace)| stale((name, trace))) {
-        panic!("{RECORDED} has another trace of {name:?}: write it anew with CONFORMANCE_RECORD=1");
+        return new;
+    }
+    for script in scripts.iter().filter(|script| recorded(&script.name)) {
+        let [old, new] = [&old, &new].map(|traces| traces.get(&script.name).cloned().map(|it| it.canonical(script)));
+        assert!(
+            old == new,
+            "{RECORDED} has another trace of {:?}: write it anew with CONFORMANCE_RECORD=1",
+            script.name
+        );
     }
     new
 }

@@ -59,24 +59,22 @@ impl Player<'_> {
         answer.into_iter().for_each(|answer| self.stage.note(answer));
     }
 
-    /// The root's init waits until the stage watches, so that nothing is missed.
     fn start(&mut self) -> System {
-        let (watched, gate) = flume::bounded::<()>(1);
-        let sup = self.supervisor(&self.script.tree, move || _ = gate.recv());
-        let system = start(sup);
-        self.stage.watch(&system, &self.script.tree.name);
-        drop(watched);
+        let root = self.supervisor(&self.script.tree);
+        let system = start(root);
+        self.stage.watch(&system);
         system
     }
 
     fn spec(&mut self, node: &Node) -> ChildSpec {
         let spec = match node.strategy() {
-            Some(_) => self.supervisor(node, || ()),
+            Some(_) => self.supervisor(node),
             None => self.stage.worker(node),
         };
         let restart = [("transient", Restart::Transient), ("temporary", Restart::Temporary)];
         let found = restart.into_iter().find(|(word, _)| node.has(word));
         let spec = found.into_iter().fold(spec, |spec, (_, restart)| spec.restart(restart));
+        let spec = if node.has("significant") { spec.significant() } else { spec };
         let shutdown = match node.value("shutdown") {
             Some(millis) => Some(Shutdown::Timeout(Duration::from_millis(millis.parse().expect("a number")))),
             None if node.has("brutal_kill") => Some(Shutdown::BrutalKill),
@@ -85,14 +83,14 @@ impl Player<'_> {
         shutdown.into_iter().fold(spec, ChildSpec::shutdown)
     }
 
-    fn supervisor(&mut self, node: &Node, first: impl Fn() + Send + Sync + 'static) -> ChildSpec {
+    /// A simple one starts empty: its template comes with each instance.
+    fn supervisor(&mut self, node: &Node) -> ChildSpec {
         let at = self.refs.entry(node.name.clone()).or_default().clone();
-        let children: Vec<ChildSpec> = node.children.iter().map(|child| self.spec(child)).collect();
+        let children = node.children.iter().filter(|child| !child.has("template"));
+        let children: Vec<ChildSpec> = children.map(|child| self.spec(child)).collect();
         let (stage, flags, node) = (self.stage.clone(), flags(node), node.clone());
         ChildSpec::supervisor_at(node.name.clone(), at, move || {
-            first();
-            stage.init(&node);
-            SupervisorSpec { flags, children: children.clone() }
+            stage.init(&node).then(|| SupervisorSpec { flags, children: children.clone() })
         })
     }
 
@@ -112,11 +110,16 @@ impl Player<'_> {
             }
             Step::During { name, reason, call } => {
                 let pid = self.stage.pid(name).expect("a live worker");
+                let at = self.script.parents().get(name.as_str()).map(|sup| self.refs[*sup].clone());
                 self.stage.plan(name, Init::Hold, 1);
                 self.stage.order(pid, reason);
                 self.until(|| self.stage.is_held(name)).await;
                 let mut answer = self.perform(call).boxed_local();
                 let early = futures::poll!(&mut answer);
+                // Requests are taken in their order: the call is, when this one is answered.
+                if let Some(at) = at {
+                    at.which_children().await;
+                }
                 stage.release(name);
                 match early {
                     Poll::Ready(answer) => answer,
@@ -156,12 +159,15 @@ impl Player<'_> {
                 let spec = self.spec(&Node { name: name.clone(), ..pool.children[0].clone() });
                 started(at.start_child(spec).await)
             }
-            Step::Child { call, name, .. } => match call.as_str() {
-                "terminate_child" => done(at.terminate_child(name).await),
-                "delete_child" => done(at.delete_child(name).await),
-                "restart_child" => started(at.restart_child(name).await),
-                _ => "not yet".into(),
-            },
+            Step::Child { call, sup, name } => {
+                let key = self.key(sup, name);
+                match call.as_str() {
+                    "terminate_child" => done(at.terminate_child(key).await),
+                    "delete_child" => done(at.delete_child(name).await),
+                    "restart_child" => started(at.restart_child(name).await),
+                    _ => at.get_childspec(key).await.map_or_else(|refusal| done(Err(refusal)), |spec| described(&spec)),
+                }
+            }
             Step::WhichChildren { sup } => {
                 let line = |child: ChildInfo| {
                     let kind = if child.kind == Kind::Supervisor { "supervisor" } else { "worker" };
@@ -178,7 +184,19 @@ impl Player<'_> {
                 }
                 lines.join(", ")
             }
-            _ => "not yet".into(),
+            Step::CountChildren { .. } => {
+                let ChildCount { specs, active, supervisors, workers } = at.count_children().await;
+                format!("specs {specs} active {active} supervisors {supervisors} workers {workers}")
+            }
+            other => panic!("not a call: {other}"),
+        }
+    }
+
+    /// The children of a simple supervisor are known by their pids.
+    fn key(&self, sup: &str, name: &str) -> ChildKey {
+        match self.stage.last_pid(name).filter(|_| self.script.is_simple(sup)) {
+            Some(pid) => pid.into(),
+            None => name.into(),
         }
     }
 
@@ -225,6 +243,11 @@ fn flags(node: &Node) -> Flags {
         Some("simple_one_for_one") => Flags::simple_one_for_one(),
         _ => Flags::one_for_one(),
     };
+    let flags = match node.value("auto_shutdown") {
+        Some("any_significant") => flags.auto_shutdown(AutoShutdown::AnySignificant),
+        Some("all_significant") => flags.auto_shutdown(AutoShutdown::AllSignificant),
+        _ => flags,
+    };
     let Some((intensity, period)) = node.value("intensity").and_then(|limit| limit.split_once('/')) else {
         return flags;
     };
@@ -235,15 +258,15 @@ fn flags(node: &Node) -> Flags {
 fn started(answer: Result<Pid, StartError>) -> String {
     match answer {
         Ok(_) => "ok pid".into(),
+        Err(StartError::Ignored) => "ok undefined".into(),
         Err(StartError::AlreadyStarted(_)) => "error already_started".into(),
         Err(StartError::AlreadyPresent) => "error already_present".into(),
         Err(StartError::NotFound) => "error not_found".into(),
-        Err(StartError::Failed(why)) => format!("error failed {}", reason(&why)),
-        Err(StartError::Ignored) => "ok undefined".into(),
-        Err(StartError::BadSpec(_)) => "error failed bad_spec".into(),
         Err(StartError::Running) => "error running".into(),
         Err(StartError::Restarting) => "error restarting".into(),
         Err(StartError::SimpleOneForOne) => "error simple_one_for_one".into(),
+        Err(StartError::Failed(why)) => format!("error failed {}", reason(&why)),
+        Err(StartError::BadSpec(_)) => "error failed bad_spec".into(),
         Err(StartError::NoSupervisor) => "exit noproc".into(),
     }
 }
@@ -255,7 +278,18 @@ fn done(answer: Result<(), ChildError>) -> String {
         Err(ChildError::Running) => "error running".into(),
         Err(ChildError::Restarting) => "error restarting".into(),
         Err(ChildError::SimpleOneForOne) => "error simple_one_for_one".into(),
-        Err(ChildError::BadSpec(_)) => "error bad_spec".into(),
+        Err(ChildError::BadSpec(_)) => "error failed bad_spec".into(),
         Err(ChildError::NoSupervisor) => "exit noproc".into(),
     }
+}
+
+fn described(spec: &SpecInfo) -> String {
+    let shutdown = match spec.shutdown {
+        Shutdown::BrutalKill => "brutal_kill".into(),
+        Shutdown::Timeout(limit) => limit.as_millis().to_string(),
+        Shutdown::Infinity => "infinity".into(),
+    };
+    let kind = if spec.kind == Kind::Supervisor { "supervisor" } else { "worker" };
+    let restart = format!("{:?}", spec.restart).to_lowercase();
+    format!("{} {restart} {shutdown} {kind} significant={}", spec.id, spec.significant)
 }

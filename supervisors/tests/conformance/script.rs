@@ -196,6 +196,26 @@ impl Script {
         parents
     }
 
+    /// Whether the child of this name has shutdown `brutal_kill`.
+    pub(crate) fn kills_brutally(&self, name: &str) -> bool {
+        let nodes = self.tree.all();
+        let of_pool = |pool: &str| nodes.iter().find(|node| node.name == pool).and_then(|pool| pool.children.first());
+        let later = self.steps.iter().find_map(|step| match step {
+            Step::StartChild { node, .. } if node.name == name => Some(node),
+            Step::StartInstance { sup, name: own } if own == name => of_pool(sup),
+            _ => None,
+        });
+        let node = nodes.iter().find(|node| node.name == name).copied().or(later);
+        node.is_some_and(|node| node.has("brutal_kill"))
+    }
+
+    /// What the children of a `simple_one_for_one` supervisor are called in its spec.
+    pub(crate) fn template(&self, pool: &str) -> Option<&str> {
+        let nodes = self.tree.all();
+        let template = nodes.iter().find(|node| node.name == pool)?.children.first()?;
+        template.has("template").then_some(template.name.as_str())
+    }
+
     /// Of `simple_one_for_one` supervisors.
     pub(crate) fn is_simple(&self, sup: &str) -> bool {
         self.tree.all().iter().any(|node| node.name == sup && node.has("simple_one_for_one"))

@@ -2,19 +2,22 @@
 
 use crate::{
     script::{Init, Node},
-    trace::Happening,
+    trace::{Happening, Trace},
 };
 use futures::FutureExt;
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
-    time::{Duration, Instant},
 };
-use supervisors::*;
+use supervisors::{Node as Seen, *};
+
+/// What was heard since the last step, and when: the number of the last event, and events before reports.
+type Heard = ((u64, bool), Happening);
 
 #[derive(Default)]
 struct Notes {
     trace: Vec<Happening>,
+    heard: Vec<Heard>,
     events: Option<Events>,
     instances: HashMap<Pid, (String, u32)>,
     latest: HashMap<String, Pid>,
@@ -26,96 +29,67 @@ struct Notes {
     orders: HashMap<Pid, flume::Sender<String>>,
 }
 
-#[derive(Default)]
-pub(crate) struct Stage(Mutex<Notes>);
-
-/// The stage of the script that is being played, for the log.
-static NOW: Mutex<Option<Arc<Stage>>> = Mutex::new(None);
-
-/// Writes reports where they belong: before whatever the process that reports does next.
-struct Log;
-
-impl log::Log for Log {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.target() == "sasl"
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        {
-            let mut written = WRITTEN.lock().expect("not poisoned");
-            written.0.get_or_insert_with(Instant::now);
-            written.1 += 1;
-        }
-        let stage = NOW.lock().expect("not poisoned").clone();
-        if let Some(stage) = stage.filter(|_| self.enabled(record.metadata())) {
-            stage.report(&record.args().to_string());
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-/// Fewer than the crate writes in a second.
-const IN_ONE_SECOND: usize = 25;
-
-/// Reports since when.
-static WRITTEN: Mutex<(Option<Instant>, usize)> = Mutex::new((None, 0));
-
-/// The crate thins out storms of reports, and here every one is wanted: waits for the next second when many were written.
-fn spare_the_limiter() {
-    let (since, written) = *WRITTEN.lock().expect("not poisoned");
-    if let Some(since) = since.filter(|_| written > IN_ONE_SECOND) {
-        std::thread::sleep(Duration::from_millis(1100).saturating_sub(since.elapsed()));
-        *WRITTEN.lock().expect("not poisoned") = (None, 0);
-    }
+pub(crate) struct Stage {
+    reports: Reports,
+    notes: Mutex<Notes>,
 }
 
 impl Stage {
+    /// One at a time: it hears the reports of every tree.
     pub(crate) fn enter() -> Arc<Self> {
-        spare_the_limiter();
-        // Only the first of several calls does it.
-        log::set_logger(&Log).ok();
-        log::set_max_level(log::LevelFilter::Info);
-        let stage = Arc::new(Self::default());
-        *NOW.lock().expect("not poisoned") = Some(stage.clone());
-        stage
+        Arc::new(Self { reports: reports(), notes: Mutex::default() })
     }
 
-    pub(crate) fn leave(&self) -> crate::trace::Trace {
-        *NOW.lock().expect("not poisoned") = None;
-        crate::trace::Trace(std::mem::take(&mut self.notes().trace))
+    pub(crate) fn leave(&self) -> Trace {
+        let mut notes = self.pumped();
+        notes.write_down();
+        Trace(std::mem::take(&mut notes.trace))
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.0.lock().expect("not poisoned")
+        self.notes.lock().expect("not poisoned")
     }
 
-    pub(crate) fn note(&self, happening: Happening) {
+    /// Reports first: what came before one that has been heard is then heard too.
+    fn pumped(&self) -> MutexGuard<'_, Notes> {
         let mut notes = self.notes();
-        notes.pump();
+        let reports: Vec<Report> = std::iter::from_fn(|| self.reports.try_recv()).collect();
+        while let Some(event) = notes.events.as_ref().and_then(Events::try_recv) {
+            notes.on_event(&event);
+        }
+        reports.iter().for_each(|report| notes.on_report(report));
+        notes
+    }
+
+    /// After all that was heard so far.
+    pub(crate) fn note(&self, happening: Happening) {
+        let mut notes = self.pumped();
+        notes.write_down();
         notes.trace.push(happening);
     }
 
-    /// From now on all that happens in `system` is written down.
-    pub(crate) fn watch(&self, system: &System, root: &str) {
-        let events = subscribe(system.root());
-        let mut notes = self.notes();
-        notes.started(system.root(), root);
-        notes.events = Some(events);
+    /// From its beginning, all that happens in `system` is written down.
+    pub(crate) fn watch(&self, system: &System) {
+        self.notes().events = Some(subscribe_with_history(system.root()));
     }
 
     pub(crate) fn pump(&self) {
-        self.notes().pump();
+        drop(self.pumped());
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.notes().trace.len()
+        let notes = self.notes();
+        notes.trace.len() + notes.heard.len()
     }
 
     /// Of the incarnation that lives.
     pub(crate) fn pid(&self, name: &str) -> Option<Pid> {
-        let notes = self.notes();
-        notes.latest.get(name).copied().filter(|pid| notes.living.contains(pid))
+        self.last_pid(name).filter(|pid| self.lives(*pid))
+    }
+
+    /// Of the last incarnation.
+    pub(crate) fn last_pid(&self, name: &str) -> Option<Pid> {
+        self.notes().latest.get(name).copied()
     }
 
     pub(crate) fn lives(&self, pid: Pid) -> bool {
@@ -124,9 +98,8 @@ impl Stage {
 
     /// Nothing is about to happen: whoever is said to run does, and nobody else.
     pub(crate) fn agrees_with(&self, snapshot: &Snapshot) -> bool {
-        let mut notes = self.notes();
-        notes.pump();
-        let calm = |node: &Node_| matches!(node.status, Status::Running | Status::Stopped);
+        let notes = self.pumped();
+        let calm = |node: &Seen| matches!(node.status, Status::Running | Status::Stopped);
         let running: BTreeSet<Pid> = snapshot.nodes().filter_map(|node| node.pid).collect();
         snapshot.nodes().all(calm) && running == notes.living
     }
@@ -156,9 +129,13 @@ impl Stage {
         notes.plans.entry(node.name.clone()).or_insert_with(words).pop_front()
     }
 
-    /// A supervisor's, as planned.
-    pub(crate) fn init(&self, node: &Node) {
-        assert!(self.next_init(node).is_none(), "boom");
+    /// A supervisor's, as planned. `false`: it ignores.
+    pub(crate) fn init(&self, node: &Node) -> bool {
+        match self.next_init(node) {
+            None => true,
+            Some(Init::Ignore) => false,
+            Some(_) => panic!("boom"),
+        }
     }
 
     /// A child that behaves as `node` says.
@@ -170,13 +147,15 @@ impl Stage {
             async move {
                 match stage.next_init(&node) {
                     None => {}
+                    // Without having been ready.
+                    Some(Init::Ignore) => return Ok(()),
                     Some(Init::Hold) => {
                         let (go, gone) = flume::bounded(1);
                         stage.notes().held.insert(node.name.clone(), go);
                         gone.recv_async().await.ok();
                         return Err(ExitReason::error("boom"));
                     }
-                    Some(_) => return Err(ExitReason::error("boom")),
+                    Some(Init::Fail) => return Err(ExitReason::error("boom")),
                 }
                 let (order, orders) = flume::unbounded();
                 stage.notes().orders.insert(process.pid(), order);
@@ -187,32 +166,7 @@ impl Stage {
         let spec = spec.awaits_init();
         if traps { spec.trap_exit() } else { spec }
     }
-
-    fn report(&self, line: &str) {
-        let mut notes = self.notes();
-        notes.pump();
-        let parts: Vec<&str> = line.split("  ").collect();
-        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_string();
-        let (of, report) = match parts[..] {
-            ["CRASH REPORT", who, why, ..] => {
-                (name(who.split(' ').next().unwrap_or_default()), format!("crash {}", kind(why)))
-            }
-            ["SUPERVISOR REPORT", path, "shutdown", "reached_max_restart_intensity", last] => {
-                let id = last.split(' ').nth(1).unwrap_or_default();
-                (name(path), format!("shutdown {id} reached_max_restart_intensity"))
-            }
-            ["SUPERVISOR REPORT", path, context, who, why, ..] => {
-                let id = who.split(' ').next().unwrap_or_default();
-                (name(path), format!("{context} {id} {}", kind(why)))
-            }
-            _ => return,
-        };
-        let nth = notes.latest.get(&of).and_then(|pid| notes.instances.get(pid)).map_or(0, |(_, nth)| *nth);
-        notes.trace.push(Happening::Reported((of, nth), report));
-    }
 }
-
-use supervisors::Node as Node_;
 
 /// As a worker in otp.erl.
 async fn live(node: &Node, process: &Process, orders: flume::Receiver<String>) -> Exit {
@@ -221,13 +175,13 @@ async fn live(node: &Node, process: &Process, orders: flume::Receiver<String>) -
         if node.has("deaf") {
             std::future::pending::<()>().await;
         }
-        node.value("ends").map_or(Ok(()), to_exit)
+        node.value("ends").map_or(Ok(()), |reason| Err(to_reason(reason)))
     };
     let told = async {
         match orders.recv_async().await.as_deref() {
             Ok("normal") => Ok(()),
             Ok("error") => panic!("boom"),
-            Ok(reason) => to_exit(reason),
+            Ok(reason) => Err(to_reason(reason)),
             Err(_) => std::future::pending().await,
         }
     };
@@ -237,59 +191,82 @@ async fn live(node: &Node, process: &Process, orders: flume::Receiver<String>) -
     }
 }
 
-fn to_exit(reason: &str) -> Exit {
-    Err(to_reason(reason))
-}
-
 pub(crate) fn to_reason(reason: &str) -> ExitReason {
-    match reason {
-        "normal" => ExitReason::Normal,
-        "shutdown" => ExitReason::Shutdown,
-        "killed" => ExitReason::Killed,
-        _ => ExitReason::error("boom"),
+    match reason.split_once(':') {
+        Some((_, what)) => ExitReason::ShutdownWith(what.into()),
+        None if reason == "normal" => ExitReason::Normal,
+        None if reason == "shutdown" => ExitReason::Shutdown,
+        None if reason == "killed" => ExitReason::Killed,
+        None => ExitReason::error("boom"),
     }
 }
 
 /// As in otp.erl: every fault is an `error`.
-pub(crate) fn reason(reason: &ExitReason) -> String {
-    match reason {
+pub(crate) fn reason(why: &ExitReason) -> String {
+    match why {
+        ExitReason::Error(text) if text.starts_with("bad child spec") => "bad_spec".into(),
         ExitReason::Error(_) | ExitReason::Panic { .. } => "error".into(),
+        ExitReason::ShutdownWith(what) => format!("shutdown:{what}"),
+        ExitReason::FailedToStartChild { id, reason: why } => {
+            format!("shutdown:failed_to_start_child:{id}:{}", reason(why))
+        }
         other => other.to_string(),
     }
 }
 
-/// The same, of a reason in a report.
-fn kind(text: &str) -> &str {
-    match text {
-        _ if text.starts_with("error") || text.starts_with("panicked") => "error",
-        _ if text.ends_with(": killed") => "killed",
-        _ => text,
-    }
-}
-
 impl Notes {
-    fn pump(&mut self) {
-        while let Some(event) = self.events.as_ref().and_then(Events::try_recv) {
-            match event.kind {
-                EventKind::Started => {
-                    let name = event.path.rsplit('/').next().unwrap_or_default().to_string();
-                    self.started(event.pid, &name);
-                }
-                EventKind::Exited { reason: why } => {
-                    self.living.remove(&event.pid);
-                    let instance = self.instances.get(&event.pid).cloned().unwrap_or_default();
-                    self.trace.push(Happening::Ended(instance, reason(&why)));
-                }
-                _ => {}
+    fn on_event(&mut self, event: &Event) {
+        let happening = match &event.kind {
+            EventKind::Started => {
+                let name = event.path.rsplit('/').next().unwrap_or_default();
+                Happening::Started(self.started(event.pid, name))
             }
-        }
+            EventKind::Exited { reason: why } => {
+                self.living.remove(&event.pid);
+                Happening::Ended(self.instances.get(&event.pid).cloned().unwrap_or_default(), reason(why))
+            }
+            _ => return,
+        };
+        self.heard.push(((event.seq, false), happening));
     }
 
-    fn started(&mut self, pid: Pid, name: &str) {
+    fn started(&mut self, pid: Pid, name: &str) -> (String, u32) {
         let before = self.latest.insert(name.into(), pid).and_then(|pid| self.instances.get(&pid));
         let instance = (name.to_string(), before.map_or(0, |(_, nth)| nth + 1));
         self.instances.insert(pid, instance.clone());
         self.living.insert(pid);
-        self.trace.push(Happening::Started(instance));
+        instance
+    }
+
+    fn on_report(&mut self, report: &Report) {
+        let Some(offender) = &report.offender else {
+            return;
+        };
+        let child = offender.pid.and_then(|pid| self.instances.get(&pid)).cloned();
+        let supervisor = report.supervisor.as_ref().and_then(|who| self.instances.get(&who.pid)).cloned();
+        let id = child.as_ref().map_or(&offender.id, |(name, _)| name);
+        let why = report.exit.as_ref().map(reason).unwrap_or_default();
+        let (of, text) = match (report.kind, report.error_context) {
+            (ReportKind::CrashReport, _) => (child, format!("crash {why}")),
+            (ReportKind::Progress, _) => (supervisor, format!("progress {id}")),
+            (ReportKind::SupervisorReport, Some(context)) => (
+                supervisor,
+                match context {
+                    ErrorContext::ChildTerminated => format!("child_terminated {id} {why}"),
+                    ErrorContext::StartError => format!("start_error {id} {why}"),
+                    ErrorContext::ShutdownError => format!("shutdown_error {id} {why}"),
+                    ErrorContext::Shutdown => format!("shutdown {id} reached_max_restart_intensity"),
+                    ErrorContext::Abandoned => format!("abandoned {id}"),
+                    ErrorContext::Restarting | ErrorContext::Parked => return,
+                },
+            ),
+            _ => return,
+        };
+        self.heard.extend(of.map(|of| ((report.seq, true), Happening::Reported(of, text))));
+    }
+
+    fn write_down(&mut self) {
+        self.heard.sort_by_key(|(when, _)| *when);
+        self.trace.extend(self.heard.drain(..).map(|(_, happening)| happening));
     }
 }

@@ -14,7 +14,7 @@ use crate::script::Script;
 use std::{collections::HashMap, fmt};
 
 /// The incarnation of a process: its name and how often it was started before.
-type Instance = (String, u32);
+pub(crate) type Instance = (String, u32);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Happening {
@@ -86,20 +86,36 @@ impl Trace {
     /// - The children of a `simple_one_for_one` supervisor are ended side by side. Here they are sorted by name.
     pub(crate) fn canonical(self, script: &Script) -> Self {
         let parents = script.parents();
-        let owners = owners(&self, &parents);
+        let owners = self.owners(script);
         let mut out = Vec::new();
-        let mut rest = self.0.as_slice();
-        while let Some((first, after)) = rest.split_first() {
-            let len = after.iter().take_while(|it| !matches!(it, Happening::Step(_))).count();
-            out.push(first.clone());
-            let mut segment = after[..len].to_vec();
-            move_failed_inits(&mut segment);
-            gather_killed(&mut segment, &owners);
-            sort_parallel(&mut segment, &parents, script);
-            out.extend(segment);
-            rest = &after[len..];
+        for step in self.steps() {
+            let mut step = step.to_vec();
+            move_failed_inits(&mut step);
+            gather_killed(&mut step, &owners, script);
+            sort_parallel(&mut step, &parents, script);
+            out.extend(step);
         }
         Self(out)
+    }
+
+    /// A step, and all that happened because of it, at a time.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &[Happening]> {
+        self.0.chunk_by(|_, next| !matches!(next, Happening::Step(_)))
+    }
+
+    /// Which incarnation of its supervisor each incarnation belongs to.
+    pub(crate) fn owners(&self, script: &Script) -> HashMap<Instance, Instance> {
+        let parents = script.parents();
+        let (mut latest, mut owners) = (HashMap::new(), HashMap::new());
+        for happening in &self.0 {
+            let Happening::Started(instance) = happening else {
+                continue;
+            };
+            latest.insert(instance.0.clone(), instance.clone());
+            let owner = parents.get(instance.0.as_str()).and_then(|parent| latest.get(*parent));
+            owners.extend(owner.map(|owner| (instance.clone(), owner.clone())));
+        }
+        owners
     }
 
     /// Line by line: `(Some, Some)` is in both, in order.
@@ -164,20 +180,6 @@ fn common_tails(a: &[Happening], b: &[Happening]) -> Vec<Vec<usize>> {
     table
 }
 
-/// Which incarnation of its supervisor each incarnation belongs to.
-fn owners(trace: &Trace, parents: &HashMap<&str, &str>) -> HashMap<Instance, Instance> {
-    let (mut latest, mut owners) = (HashMap::new(), HashMap::new());
-    for happening in &trace.0 {
-        let Happening::Started(instance) = happening else {
-            continue;
-        };
-        latest.insert(instance.0.clone(), instance.clone());
-        let owner = parents.get(instance.0.as_str()).and_then(|parent| latest.get(*parent));
-        owners.extend(owner.map(|owner| (instance.clone(), owner.clone())));
-    }
-    owners
-}
-
 fn move_failed_inits(segment: &mut [Happening]) {
     for at in 0..segment.len() {
         let Happening::Reported(_, report) = &segment[at] else {
@@ -205,14 +207,19 @@ fn move_failed_inits(segment: &mut [Happening]) {
     }
 }
 
-fn gather_killed(segment: &mut Vec<Happening>, owners: &HashMap<Instance, Instance>) {
-    let killed: Vec<Instance> = segment
-        .iter()
-        .filter_map(|it| match it {
-            Happening::Ended(instance, reason) if reason == "killed" => Some(instance.clone()),
-            _ => None,
-        })
-        .collect();
+fn gather_killed(segment: &mut Vec<Happening>, owners: &HashMap<Instance, Instance>, script: &Script) {
+    // Who only hears that its parent was killed ends its own children in order, and crashes with that reason; here it is killed itself if
+    // that is how its spec says it is to be ended.
+    let crashed = |of: &Instance| {
+        segment.iter().any(|it| matches!(it, Happening::Reported(who, text) if who == of && text == "crash killed"))
+    };
+    let killed = |it: &Happening| match it {
+        Happening::Ended(of, reason) if reason == "killed" && (!crashed(of) || script.kills_brutally(&of.0)) => {
+            Some(of.clone())
+        }
+        _ => None,
+    };
+    let killed: Vec<Instance> = segment.iter().filter_map(killed).collect();
     for supervisor in killed {
         // The direct child through which it is below the supervisor.
         let through = |happening: &Happening| {
@@ -238,16 +245,20 @@ fn gather_killed(segment: &mut Vec<Happening>, owners: &HashMap<Instance, Instan
 }
 
 fn sort_parallel(segment: &mut [Happening], parents: &HashMap<&str, &str>, script: &Script) {
-    let instance = |happening: &Happening| match happening {
-        Happening::Ended(of, _) | Happening::Reported(of, _) => Some(of.clone()),
+    // What a pool says of late ones stands after the ends.
+    let place = |happening: &Happening| match happening {
+        Happening::Reported((pool, _), text) if script.is_simple(pool) && text.starts_with("shutdown_error") => {
+            Some((pool.clone(), true, (text.clone(), 0)))
+        }
+        Happening::Ended(of, _) | Happening::Reported(of, _) => {
+            let pool = parents.get(of.0.as_str()).filter(|parent| script.is_simple(parent))?;
+            Some((pool.to_string(), false, of.clone()))
+        }
         _ => None,
     };
-    let pool = |happening: &Happening| {
-        let parent = parents.get(instance(happening)?.0.as_str()).copied();
-        parent.filter(|parent| script.is_simple(parent))
-    };
+    let pool = |happening: &Happening| place(happening).map(|(pool, ..)| pool);
     for run in segment.chunk_by_mut(|a, b| pool(a).is_some() && pool(a) == pool(b)) {
-        run.sort_by_key(instance);
+        run.sort_by_key(place);
     }
 }
 

@@ -1,12 +1,15 @@
 //! Random trees, random exits, and the comparison of what was predicted with what happens.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use proptest::{
-    prelude::{Just, any, prop, prop_oneof},
-    strategy::{BoxedStrategy, Strategy as _},
-};
+mod compare;
+mod plans;
+
+pub(crate) use plans::{Exits, Plan, exits, flat, links_and_exits, nested, patient, unforgiving};
+
+use compare::compare;
+use plans::How;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -14,128 +17,6 @@ use supervisors::*;
 
 /// Nothing here takes so long: what waits for it is not seen again.
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// A child, and below it a tree.
-#[derive(Clone)]
-pub(crate) struct Plan {
-    restart: Restart,
-    brutal: bool,
-    /// A supervisor with it is parked when it gives up.
-    backs_off: bool,
-    awaits_init: bool,
-    significant: bool,
-    below: Option<(Strategy, AutoShutdown, u32, Vec<Plan>)>,
-}
-
-impl std::fmt::Debug for Plan {
-    /// A line, so that what proptest shows can be read.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let marks = [
-            (self.brutal, " brutal"),
-            (self.backs_off, " backs_off"),
-            (self.awaits_init, " awaits_init"),
-            (self.significant, " significant"),
-        ];
-        let marks: String = marks.iter().filter(|(on, _)| *on).map(|(_, mark)| *mark).collect();
-        match &self.below {
-            None => write!(f, "{:?}{marks}", self.restart),
-            Some((strategy, auto_shutdown, intensity, children)) => {
-                write!(f, "{:?}{marks} {strategy} {auto_shutdown:?} {intensity} ", self.restart)?;
-                let mut list = f.debug_list();
-                list.entries(children).finish()
-            }
-        }
-    }
-}
-
-/// One exit: of the process at this place among those that run, counted round and round.
-#[derive(Clone, Debug)]
-pub(crate) struct Exits {
-    at: usize,
-    how: How,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum How {
-    Normal,
-    Shutdown,
-    Error,
-    Environment,
-    Panic,
-    Kill,
-    /// No exit: it gets another child, when it is a supervisor.
-    Add,
-    /// No exit either: its supervisor is asked to terminate it.
-    Terminate,
-}
-
-fn worker() -> BoxedStrategy<Plan> {
-    let restart =
-        prop_oneof![4 => Just(Restart::Permanent), 2 => Just(Restart::Transient), 1 => Just(Restart::Temporary)];
-    let parts = (restart, any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.3));
-    parts
-        .prop_map(|(restart, brutal, backs_off, awaits_init)| Plan {
-            restart,
-            brutal,
-            backs_off,
-            awaits_init,
-            significant: false,
-            below: None,
-        })
-        .boxed()
-}
-
-fn sup(intensity: u32, children: BoxedStrategy<Plan>, most: usize) -> BoxedStrategy<Plan> {
-    let strategy = prop_oneof![Just(Strategy::OneForOne), Just(Strategy::OneForAll), Just(Strategy::RestForOne)];
-    let auto = prop_oneof![3 => Just(AutoShutdown::Never), 1 => Just(AutoShutdown::AnySignificant), 1 => Just(AutoShutdown::AllSignificant)];
-    let below = (strategy, auto, 0..=intensity, prop::collection::vec((children, any::<bool>()), 1..=most));
-    (worker(), below)
-        .prop_map(|(plan, (strategy, auto_shutdown, intensity, children))| {
-            let fits = |child: &Plan| auto_shutdown != AutoShutdown::Never && child.restart != Restart::Permanent;
-            let children = children
-                .into_iter()
-                .map(|(child, significant)| Plan { significant: significant && fits(&child), ..child })
-                .collect();
-            Plan { below: Some((strategy, auto_shutdown, intensity, children)), brutal: false, ..plan }
-        })
-        .boxed()
-}
-
-/// One supervisor.
-pub(crate) fn flat() -> BoxedStrategy<Plan> {
-    sup(3, worker(), 6)
-}
-
-fn levels(intensity: u32) -> BoxedStrategy<Plan> {
-    let children = prop_oneof![2 => worker(), 1 => sup(intensity, worker(), 3)].boxed();
-    let children = prop_oneof![2 => worker(), 2 => sup(intensity, children, 3)].boxed();
-    sup(intensity, children, 4)
-}
-
-/// Up to three levels.
-pub(crate) fn nested() -> BoxedStrategy<Plan> {
-    levels(3)
-}
-
-/// Up to three levels, and soon nobody has a budget left.
-pub(crate) fn unforgiving() -> BoxedStrategy<Plan> {
-    levels(1)
-}
-
-pub(crate) fn exits() -> BoxedStrategy<Vec<Exits>> {
-    let how = prop_oneof![
-        Just(How::Normal),
-        Just(How::Shutdown),
-        Just(How::Error),
-        Just(How::Environment),
-        Just(How::Panic),
-        Just(How::Kill),
-        Just(How::Add),
-        Just(How::Terminate)
-    ];
-    let one = (any::<usize>(), how).prop_map(|(at, how)| Exits { at, how });
-    prop::collection::vec(one, 1..=8).boxed()
-}
 
 type Way = (Addr<ExitReason>, Mailbox<ExitReason>);
 
@@ -178,9 +59,10 @@ fn spec(plan: &Plan, id: &str, path: String, ways: &Arc<Ways>) -> ChildSpec {
                 ..Flags::one_for_one().intensity(*intensity, HOUR)
             };
             let (children, at, ways) = (children.clone(), ways.sup(&path), ways.clone());
-            ChildSpec::supervisor_at(id, at, move || {
-                let child = |(at, child): (usize, &Plan)| spec(child, &at.to_string(), format!("{path}/{at}"), &ways);
-                SupervisorSpec { flags, children: children.iter().enumerate().map(child).collect() }
+            let simple = *strategy == Strategy::SimpleOneForOne;
+            ChildSpec::supervisor_at(id, at, move || SupervisorSpec {
+                flags,
+                children: if simple { Vec::new() } else { specs(&children, &path, &ways) },
             })
         }
     };
@@ -193,11 +75,43 @@ fn spec(plan: &Plan, id: &str, path: String, ways: &Arc<Ways>) -> ChildSpec {
     if plan.backs_off || worker { spec.backoff(backoff) } else { spec }.restart(plan.restart)
 }
 
+fn specs(children: &[Plan], path: &str, ways: &Arc<Ways>) -> Vec<ChildSpec> {
+    let child = |(at, child): (usize, &Plan)| spec(child, &at.to_string(), format!("{path}/{at}"), ways);
+    children.iter().enumerate().map(child).collect()
+}
+
+/// What a simple_one_for_one supervisor has is all added.
+fn fill(plan: &Plan, path: &str, ways: &Arc<Ways>) {
+    let Some((strategy, .., children)) = &plan.below else {
+        return;
+    };
+    if *strategy == Strategy::SimpleOneForOne {
+        let specs = specs(children, path, ways).into_iter();
+        specs.for_each(|spec| ways.sup(path).cast_start_child(spec));
+    }
+    children.iter().enumerate().for_each(|(at, child)| fill(child, &format!("{path}/{at}"), ways));
+}
+
+/// They are where they were asked to be.
+async fn filled(plan: &Plan, ways: &Ways) {
+    let mut all = vec![(plan, "top".to_string())];
+    while let Some((plan, path)) = all.pop() {
+        let Some((strategy, .., children)) = &plan.below else {
+            continue;
+        };
+        if *strategy == Strategy::SimpleOneForOne {
+            ways.sup(&path).which_children().await;
+        }
+        all.extend(children.iter().enumerate().map(|(at, child)| (child, format!("{path}/{at}"))));
+    }
+}
+
 /// Nothing is on its way: nobody starts or ends, and who waits is behind a back-off.
 fn quiet(node: &Node) -> bool {
     let mut blocked = false;
     let children = node.children.iter().all(|child| {
-        blocked |= matches!(child.status, Status::BackingOff { .. }) && node.strategy != Some(Strategy::OneForOne);
+        let in_order = matches!(node.strategy, Some(Strategy::OneForAll | Strategy::RestForOne));
+        blocked |= in_order && matches!(child.status, Status::BackingOff { .. });
         match child.status {
             Status::Starting => child.pid.is_none() && blocked,
             Status::Stopping => false,
@@ -230,29 +144,39 @@ async fn rest(system: &System, gone: Option<Pid>) -> Snapshot {
 
 fn reason(how: How, node: &Node) -> ExitReason {
     match how {
-        // A supervisor hears signals only.
+        // A supervisor hears signals only, and obeys those of its own supervisor: the root's is this test.
         _ if node.kind == Kind::Supervisor => match how {
-            How::Normal | How::Shutdown => ExitReason::Shutdown,
-            How::Panic | How::Error => panic_reason(),
-            How::Kill | How::Environment | How::Add | How::Terminate => ExitReason::Killed,
+            How::Normal | How::Shutdown if node.parent.is_none() => ExitReason::Shutdown,
+            How::Normal | How::Shutdown | How::Panic | How::Error => panic_reason(),
+            How::Kill | How::Environment | How::Add | How::Link | How::Terminate => ExitReason::Killed,
         },
         How::Normal => ExitReason::Normal,
         How::Shutdown => ExitReason::Shutdown,
         How::Error => ExitReason::error("told to"),
         How::Environment => ExitReason::environment("told to"),
         How::Panic => panic_reason(),
-        How::Kill | How::Add | How::Terminate => ExitReason::Killed,
+        How::Kill | How::Add | How::Link | How::Terminate => ExitReason::Killed,
+    }
+}
+
+fn join(running: &[&Node], at: usize) {
+    let workers: Vec<Pid> =
+        running.iter().filter(|node| node.kind == Kind::Worker).filter_map(|node| node.pid).collect();
+    let one = running[at].pid.filter(|pid| workers.contains(pid));
+    let other = one.and_then(|one| workers.iter().find(|pid| **pid > one));
+    if let (Some(one), Some(other)) = (one, other) {
+        link(one, *other);
     }
 }
 
 /// Done when it returns.
 async fn change(node: &Node, how: How, turn: usize, ways: &Arc<Ways>) {
-    let above = || node.path.rsplit_once('/').map(|(above, id)| (ways.sup(above), id));
+    let above = || node.path.rsplit_once('/').map(|(above, _)| ways.sup(above));
     if how == How::Terminate {
-        if let Some((sup, id)) = above() {
-            sup.terminate_child(id).await.unwrap();
+        if let Some(sup) = above() {
+            sup.terminate_child(node.pid.unwrap()).await.unwrap();
         }
-    } else if node.kind == Kind::Supervisor {
+    } else if how == How::Add && node.kind == Kind::Supervisor {
         let id = format!("added {turn}");
         let restarts = [Restart::Permanent, Restart::Transient, Restart::Temporary];
         let plan = Plan {
@@ -287,6 +211,8 @@ fn act(pid: Pid, node: &Node, reason: &ExitReason, ways: &Ways) {
 pub(crate) async fn observe(plan: &Plan, exits: &[Exits]) -> Result<(), String> {
     let ways = Arc::default();
     let system = start(spec(plan, "top", "top".into(), &ways));
+    fill(plan, "top", &ways);
+    filled(plan, &ways).await;
     let mut before = rest(&system, None).await;
     for (turn, Exits { at, how }) in exits.iter().enumerate() {
         let running: Vec<&Node> = before.nodes().filter(|node| node.pid.is_some()).collect();
@@ -294,7 +220,10 @@ pub(crate) async fn observe(plan: &Plan, exits: &[Exits]) -> Result<(), String> 
             break;
         }
         let node = running[at % running.len()];
-        if let How::Add | How::Terminate = how {
+        if let How::Add | How::Link | How::Terminate = how {
+            if *how == How::Link {
+                join(&running, at % running.len());
+            }
             change(node, *how, turn, &ways).await;
             before = rest(&system, None).await;
             continue;
@@ -325,72 +254,4 @@ async fn heard(events: &Events, ended: bool) -> Vec<Event> {
         seen.push(event);
     }
     seen
-}
-
-macro_rules! same {
-    ($predicted:expr, $seen:expr, $($what:tt)*) => {
-        let (predicted, seen) = ($predicted, $seen);
-        if predicted != seen {
-            return Err(format!("{}: predicted {predicted:?}, seen {seen:?}", format!($($what)*)));
-        }
-    };
-}
-
-/// What became of a child.
-#[derive(Debug, PartialEq)]
-enum Fate {
-    Same,
-    New,
-    Later,
-    Down,
-    Gone,
-}
-
-fn compare(before: &Snapshot, prediction: &Prediction, after: &Snapshot, events: &[Event]) -> Result<(), String> {
-    let now: HashMap<&str, &Node> = after.nodes().map(|node| (node.path.as_str(), node)).collect();
-    let ended = after.root.pid.is_none();
-    same!(prediction.root_ends.is_some(), ended, "the root ends");
-    for node in before.nodes().skip(1) {
-        let path = node.path.as_str();
-        let predicted = match prediction.restarted.iter().find(|restarted| restarted.path == path) {
-            Some(restarted) if restarted.after.is_zero() => Fate::New,
-            Some(_) => Fate::Later,
-            None if prediction.forgotten.iter().any(|gone| gone == path) => Fate::Gone,
-            None if prediction.stopped.iter().any(|down| down == path) => Fate::Down,
-            None if node.pid.is_some() => Fate::Same,
-            // It was down before and has nothing to do with it.
-            None if matches!(node.status, Status::BackingOff { .. } | Status::Starting) => Fate::Later,
-            None => Fate::Down,
-        };
-        let seen = match now.get(path) {
-            Some(node_now) if node_now.pid.is_some() && node_now.pid == node.pid => Fate::Same,
-            Some(node_now) if node_now.pid.is_some() => Fate::New,
-            // Started again only when the back-off of a supervisor above is over.
-            None if predicted == Fate::Later => Fate::Later,
-            None => Fate::Gone,
-            Some(node_now) if node_now.status == Status::Stopped => Fate::Down,
-            Some(_) => Fate::Later,
-        };
-        same!(predicted, seen, "{path}");
-    }
-    let old: HashSet<Pid> = before.nodes().filter_map(|node| node.pid).collect();
-    let exited = events.iter().filter(|event| old.contains(&event.pid)).filter_map(|event| match &event.kind {
-        EventKind::Exited { reason } => Some((event.pid, reason.clone())),
-        _ => None,
-    });
-    let exited: Vec<(Pid, ExitReason)> = exited.collect();
-    let dies: Vec<(Pid, ExitReason)> = prediction.dies.iter().map(|dying| (dying.pid, dying.reason.clone())).collect();
-    same!(dies, exited, "who dies, why, in which order");
-    let survivors: HashSet<Pid> = prediction.survives.iter().map(|surviving| surviving.pid).collect();
-    same!(survivors.len() + prediction.dies.len(), old.len(), "everyone dies or survives");
-    let gave_up = events.iter().filter(|event| matches!(event.kind, EventKind::GaveUp { .. }));
-    let gives_up: Vec<Pid> = prediction.gives_up.iter().map(|gives_up| gives_up.pid).collect();
-    same!(gives_up, gave_up.map(|event| event.pid).collect::<Vec<_>>(), "who gives up");
-    for node in after.nodes().filter(|node| node.pid.is_some_and(|pid| survivors.contains(&pid))) {
-        let spent = prediction.budgets.iter().find(|spent| Some(spent.pid) == node.pid);
-        let budget = before.nodes().find(|old| old.pid == node.pid).and_then(|old| old.budget.as_ref());
-        let predicted = spent.map(|spent| spent.used).or(budget.map(|budget| budget.used));
-        same!(predicted, node.budget.as_ref().map(|budget| budget.used), "budget of {}", node.path);
-    }
-    Ok(())
 }
