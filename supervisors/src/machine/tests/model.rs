@@ -43,7 +43,8 @@ impl Model {
     fn try_start(&mut self, id: &str) -> Started {
         self.say(format!("+{id}"));
         let started = self.world.start(id);
-        if started == Started::Up {
+        // OTP writes no progress report of an instance.
+        if started == Started::Up && self.strategy != Strategy::SimpleOneForOne {
             self.say(format!("up {id}"));
         }
         started
