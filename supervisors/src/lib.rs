@@ -4,6 +4,20 @@
 //! Below `start` stands a root supervisor; processes talk through an [`Addr`] and a [`Mailbox`]; [`Snapshot`] shows the tree and
 //! [`subscribe`] what happens in it.
 //!
+//! ```text
+//!                      top_sup                 rest_for_one: what is started later needs what is started before
+//!            ┌────────────┼──────────────┐
+//!          store       clock        sessions_sup      simple_one_for_one: one for each who asks
+//!            ▲                    ┌──────┼──────┐
+//!            │                session session session    <- panics: it alone is started again,
+//!            └──────── call ─────────────┘                  and too many of them end sessions_sup,
+//!                                                           which top_sup starts again, and counts
+//! ```
+//!
+//! A process that panics, fails or is killed takes nobody with it but those whom the tree says. Its supervisor starts it again, as
+//! its strategy says, until there were more restarts than its *intensity* allows within its *period*; then the supervisor ends all
+//! its children, the youngest first, and itself, and the level above decides.
+//!
 //! ```
 //! use std::time::Duration;
 //! use supervisors::{ChildSpec, ExitReason, Flags, SupervisorSpec, start};

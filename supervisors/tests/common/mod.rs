@@ -23,7 +23,8 @@ pub(crate) fn wait<T>(test: impl Future<Output = T>) -> T {
 /// Polls `condition` until it holds: for what has no event.
 pub(crate) async fn until(condition: impl Fn() -> bool) {
     while !condition() {
-        async_std::task::sleep(Duration::from_millis(1)).await;
+        std::thread::yield_now();
+        async_std::task::yield_now().await;
     }
 }
 
