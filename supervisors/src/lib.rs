@@ -52,10 +52,12 @@ mod reason;
 mod reports;
 mod ring;
 mod rt;
+mod server;
 mod slots;
 mod snapshot;
 mod spec;
 mod supervisor_ref;
+pub mod sys;
 mod system;
 mod table;
 
@@ -70,6 +72,7 @@ pub use predict::{Dying, GivesUp, PredictError, Prediction, Restarted, Spent, Su
 pub use process::Process;
 pub use reason::{Exit, ExitReason};
 pub use reports::{ErrorContext, Offender, Report, ReportKind, Reports, Who, record_to_json, reports};
+pub use server::{Init, Message, Next, Server, ServerAddr, ServerProcess, Verdict};
 pub use snapshot::{Budget, Node, Rules, Snapshot, Status, Waiting, restarts_in_tree, snapshot};
 pub use spec::{AutoShutdown, Backoff, BadSpec, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
 pub use supervisor_ref::{ChildCount, ChildError, ChildInfo, ChildKey, SpecInfo, StartError, SupervisorRef};

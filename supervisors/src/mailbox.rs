@@ -3,7 +3,7 @@
 //! On flume. The child spec keeps a clone of the [`Mailbox`], so queued messages, order and address outlive an incarnation;
 //! only the message in hand is lost with a crash.
 
-use crate::rt;
+use crate::{rt, sys};
 use flume::{Receiver, Sender, TrySendError, r#async::RecvStream};
 use futures::{Stream, channel::oneshot, stream::FusedStream};
 use std::{
@@ -50,6 +50,10 @@ impl Level {
 pub(crate) trait Gauge: Send + Sync {
     fn len(&self) -> usize;
     fn high_water(&self) -> usize;
+    /// Ever sent; wraps around.
+    fn sent(&self) -> usize;
+    /// Ever taken; wraps around.
+    fn taken(&self) -> usize;
 }
 
 impl Gauge for Level {
@@ -58,6 +62,12 @@ impl Gauge for Level {
     }
     fn high_water(&self) -> usize {
         self.high.load(Ordering::Relaxed)
+    }
+    fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+    fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
     }
 }
 
@@ -154,6 +164,7 @@ pub struct Reply<R>(oneshot::Sender<R>);
 impl<R> Reply<R> {
     /// `false`: the caller no longer waits.
     pub fn send(self, answer: R) -> bool {
+        sys::port::replied();
         self.0.send(answer).is_ok()
     }
 }
@@ -282,6 +293,11 @@ impl<M: Send + 'static> Mailbox<M> {
     /// Throws away what waits.
     pub fn drain(&self) {
         while self.try_recv().is_some() {}
+    }
+
+    /// An address that leads here.
+    pub(crate) fn addr(&self) -> Addr<M> {
+        Addr { tx: self._open.clone(), level: self.level.clone() }
     }
 
     pub(crate) fn gauge(&self) -> Arc<dyn Gauge> {

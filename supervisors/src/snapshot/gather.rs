@@ -8,6 +8,7 @@ use crate::{
     reason::ExitReason,
     rt,
     spec::Flags,
+    sys,
     table::Entry,
 };
 use std::{sync::Arc, time::Instant};
@@ -75,6 +76,9 @@ fn process(mut node: Node, entry: Option<&Arc<Entry>>, now: Instant) -> Node {
         // It has let go of its children: its exit is about to be told.
         Some(None) => ends |= entry.is_ready(),
         None => {}
+    }
+    if node.status == Status::Running && sys::port::is_suspended(entry.pid) {
+        node.status = Status::Suspended;
     }
     if ends {
         node.status = Status::Stopping;
