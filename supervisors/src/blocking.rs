@@ -3,7 +3,16 @@
 //! They cannot be killed. They are told to stop, and hear it whenever they wait for a message or look.
 
 use crate::{
-    current, mailbox::Mailbox, panics, pid::Pid, process, reason::ExitReason, reports, rt, spec::BlockingStart,
+    current,
+    link::{self, ExitSignal},
+    mailbox::{Addr, Mailbox},
+    monitor::{self, Down, Monitor},
+    panics,
+    pid::Pid,
+    process,
+    reason::ExitReason,
+    reports, rt,
+    spec::BlockingStart,
     table::Entry,
 };
 use std::{
@@ -44,6 +53,33 @@ impl BlockingProcess {
     /// The table shows the length of `mailbox` for this process.
     pub fn shows<M: Send + 'static>(&self, mailbox: &Mailbox<M>) {
         self.entry.shows(mailbox.gauge());
+    }
+
+    /// Links this process and `pid`, see [`link`](crate::link()).
+    pub fn link(&self, pid: Pid) {
+        link::link(self.pid(), pid);
+    }
+
+    /// Takes the link back, see [`unlink`](crate::unlink).
+    pub fn unlink(&self, pid: Pid) {
+        link::unlink(self.pid(), pid);
+    }
+
+    /// When `pid` ends, once, `to` gets what `wrap` makes of it, see [`monitor`](crate::monitor()). The monitor ends with this process.
+    pub fn monitor<M: Send + 'static>(
+        &self,
+        pid: Pid,
+        to: &Addr<M>,
+        wrap: impl FnOnce(Down) -> M + Send + 'static,
+    ) -> Monitor {
+        monitor::watch(Some(&self.entry), pid, to, wrap)
+    }
+
+    /// Erlang's `process_flag(trap_exit, true)`: from now on an exit signal, through a link, by [`exit`](crate::exit) or from its
+    /// supervisor, does not end this process; `to` gets what `wrap` makes of it. Only [`kill`](crate::kill) still ends it.
+    /// /// Its supervisor's is also heard by [`recv`](Self::recv) and [`check`](Self::check).
+    pub fn trap_exits<M: Send + 'static>(&self, to: &Addr<M>, wrap: impl Fn(ExitSignal) -> M + Send + Sync + 'static) {
+        link::trap_exits(&self.entry, to, wrap);
     }
 
     /// The next message. `Err`: it was told to stop, and is to return that; messages that wait stay in the mailbox.

@@ -5,6 +5,7 @@
 
 use crate::{
     pid::Pid,
+    spec::Kind,
     table::{self, Entry},
 };
 use std::{cell::Cell, sync::Arc};
@@ -21,6 +22,11 @@ pub fn current() -> Option<Pid> {
 /// As [`current`], and all that is known of it. Costs a table look-up.
 pub(crate) fn entry() -> Option<Arc<Entry>> {
     current().and_then(table::find)
+}
+
+/// The process whose code calls this is dropped as soon as it waits. Almost always one load.
+pub(crate) fn is_ending() -> bool {
+    table::some_are_ending() && entry().is_some_and(|entry| entry.kind == Kind::Worker && entry.is_ending())
 }
 
 /// Until it is dropped, a process is the current one of this thread.

@@ -3,12 +3,13 @@
 //! On flume. The child spec keeps a clone of the [`Mailbox`], so queued messages, order and address outlive an incarnation;
 //! only the message in hand is lost with a crash.
 
-use crate::{rt, sys};
+use crate::{current, rt, sys};
 use flume::{Receiver, Sender, TrySendError, r#async::RecvStream};
 use futures::{Stream, channel::oneshot, stream::FusedStream};
 use std::{
     fmt,
-    pin::Pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -255,9 +256,15 @@ pub struct Mailbox<M> {
 }
 
 impl<M: Send + 'static> Mailbox<M> {
-    /// The next message, in the order sent. Dropping the future loses nothing.
+    /// The next message, in the order sent. Dropping the future loses nothing. A process that was sent a signal that ends it reads no
+    /// message that came after it.
     pub async fn recv(&self) -> M {
-        match self.rx.recv_async().await {
+        let mut next = pin!(self.rx.recv_async());
+        let next = poll_fn(|cx| match current::is_ending() {
+            true => Poll::Pending,
+            false => next.as_mut().poll(cx),
+        });
+        match next.await {
             Ok(message) => {
                 self.level.taken();
                 message
@@ -337,6 +344,9 @@ impl<M> Stream for Messages<M> {
     type Item = M;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<M>> {
+        if current::is_ending() {
+            return Poll::Pending;
+        }
         match Pin::new(&mut self.inner).poll_next(cx) {
             Poll::Ready(Some(message)) => {
                 self.level.taken();

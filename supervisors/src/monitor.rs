@@ -1,12 +1,14 @@
-//! Monitors and signals: what one process may do to another that it is not the supervisor of.
+//! Monitors: to be told, once, that a process has ended. They go one way, and never end anybody.
 
 use crate::{
     mailbox::{Addr, CastError},
+    panics,
     pid::Pid,
     reason::ExitReason,
-    slots, table,
+    slots,
+    table::{self, Entry, OnExit},
 };
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 /// The monitored process has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,53 +24,71 @@ pub struct Down {
 pub struct Monitor {
     pid: Pid,
     id: u64,
+    owner: Option<Pid>,
 }
 
 /// When `pid` ends, once, `to` gets what `wrap` makes of it; at once when it has ended already. The message is there before
 /// a supervisor starts the next incarnation. A full mailbox delays it, a closed one loses it.
+///
+/// Nobody owns this monitor, and it stays until `pid` ends: within a process, [`Process::monitor`](crate::Process::monitor) is Erlang's.
 pub fn monitor<M: Send + 'static>(pid: Pid, to: &Addr<M>, wrap: impl FnOnce(Down) -> M + Send + 'static) -> Monitor {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    let to = to.clone();
-    let tell = Box::new(move |down| deliver(to, wrap(down)));
+    watch(None, pid, to, wrap)
+}
+
+/// The monitor of `owner`, with which it ends.
+pub(crate) fn watch<M: Send + 'static>(
+    owner: Option<&Arc<Entry>>,
+    pid: Pid,
+    to: &Addr<M>,
+    wrap: impl FnOnce(Down) -> M + Send + 'static,
+) -> Monitor {
+    let id = table::next_id();
+    let (to, by) = (to.clone(), owner.cloned());
+    let tell = Box::new(move |down| {
+        if let Some(by) = by {
+            by.watches_no_more(id);
+        }
+        deliver(to, wrap(down));
+    });
+    let monitor = Monitor { pid, id, owner: owner.map(|owner| owner.pid) };
+    if owner.is_some_and(|owner| !owner.watches(id, pid)) {
+        return monitor;
+    }
     let refused = match table::find(pid) {
         Some(entry) => entry.on_exit(id, tell).err().map(|(tell, _)| tell),
-        None => Some(tell as Box<dyn FnOnce(Down) + Send>),
+        None => Some(tell as OnExit),
     };
     if let Some(tell) = refused {
         let reason = ExitReason::NoProc;
         tell(Down { pid, reason });
     }
-    Monitor { pid, id }
+    if owner.is_some_and(|owner| owner.has_ended()) {
+        // It may have looked for its monitors before this one was there.
+        take_back(&monitor);
+    }
+    monitor
 }
 
-fn deliver<M: Send + 'static>(to: Addr<M>, message: M) {
+pub(crate) fn deliver<M: Send + 'static>(to: Addr<M>, message: M) {
     if let Err(CastError::Full(message)) = to.cast(message) {
         slots::run(Box::pin(async move { drop(to.cast_wait(message).await) }));
     }
 }
 
-/// After it no message comes from this monitor; one that was sent before may still be in the mailbox.
-pub fn demonitor(monitor: Monitor) {
-    if let Some(entry) = table::find(monitor.pid) {
-        entry.forget_monitor(monitor.id);
+/// After it no message comes from this monitor. `false`: its one message was sent before, and is in the mailbox unless it
+/// has been read.
+pub fn demonitor(monitor: Monitor) -> bool {
+    if let Some(owner) = monitor.owner.and_then(table::find) {
+        owner.watches_no_more(monitor.id);
     }
+    take_back(&monitor)
 }
 
-/// The exit signal: a process that traps exits is asked to shut down, a supervisor ends its children and then itself,
-/// any other is dropped where it waits.
-pub fn exit(pid: Pid, reason: ExitReason) {
-    if let Some(entry) = table::find(pid) {
-        entry.exit(reason);
-    }
-}
-
-/// Ends `pid` without asking. A supervisor's children are still ended in order before its exit is reported; a blocking
-/// process ends only when it next looks.
-pub fn kill(pid: Pid) {
-    if let Some(entry) = table::find(pid) {
-        entry.kill();
-    }
+fn take_back(monitor: &Monitor) -> bool {
+    let tell = table::find(monitor.pid).and_then(|entry| entry.forget_monitor(monitor.id));
+    let there = tell.is_some();
+    panics::discard(tell);
+    there
 }
 
 /// Fault injection: `pid` really panics, with `message`, at its next poll or `recv`. A protected process does not.

@@ -11,6 +11,9 @@ use std::{
 pub struct Pid(pub(crate) u64);
 
 impl Pid {
+    /// Stands for code that runs in no process, where a sender is named: that which started a tree, a test, a thread of its own.
+    pub const OUTSIDE: Self = Self(0);
+
     pub(crate) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))

@@ -5,11 +5,13 @@
 
 use crate::{
     blocking, current, driver,
-    mailbox::Mailbox,
+    link::{self, ExitSignal},
+    mailbox::{Addr, Mailbox},
+    monitor::{self, Down, Monitor},
     panics,
     pid::Pid,
     reason::{Exit, ExitReason},
-    reports, slots,
+    reports, rt, slots,
     spec::Start,
     table::Entry,
 };
@@ -49,7 +51,41 @@ impl Process {
         self.entry.ready();
     }
 
-    /// Resolves when the supervisor wants this process to end, if it traps exits; never otherwise.
+    /// Links this process and `pid`, see [`link`](crate::link()).
+    pub fn link(&self, pid: Pid) {
+        link::link(self.pid(), pid);
+    }
+
+    /// Takes the link back, see [`unlink`](crate::unlink).
+    pub fn unlink(&self, pid: Pid) {
+        link::unlink(self.pid(), pid);
+    }
+
+    /// When `pid` ends, once, `to` gets what `wrap` makes of it, see [`monitor`](crate::monitor()). The monitor ends with this process.
+    pub fn monitor<M: Send + 'static>(
+        &self,
+        pid: Pid,
+        to: &Addr<M>,
+        wrap: impl FnOnce(Down) -> M + Send + 'static,
+    ) -> Monitor {
+        monitor::watch(Some(&self.entry), pid, to, wrap)
+    }
+
+    /// Erlang's `process_flag(trap_exit, true)`: from now on an exit signal, through a link, by [`exit`](crate::exit) or from its
+    /// supervisor, does not end this process; `to` gets what `wrap` makes of it. Only [`kill`](crate::kill) still ends it.
+    /// Its supervisor's is also heard by [`shutdown_requested`](Self::shutdown_requested).
+    ///
+    /// Signals that come before this call are not trapped; [`ChildSpec::trap_exit`](crate::ChildSpec::trap_exit) traps them from the start.
+    pub fn trap_exits<M: Send + 'static>(
+        &self,
+        to: &Addr<M>,
+        wrap: impl Fn(ExitSignal) -> M + Send + Sync + 'static,
+    ) {
+        link::trap_exits(&self.entry, to, wrap);
+    }
+
+    /// Resolves when the exit signal of the supervisor has come, if this process traps exits, by its spec or by
+    /// [`trap_exits`](Self::trap_exits); never otherwise.
     pub async fn shutdown_requested(&self) {
         self.entry.shutdown_requested().await;
     }
@@ -119,8 +155,7 @@ impl Guarded {
             let location = String::new();
             return caught.map(|_| ExitReason::Panic { message, location });
         }
-        let told = self.entry.is_told_to_end() && !self.entry.traps;
-        told.then(|| self.entry.exit_reason())
+        self.entry.dies().then(|| self.entry.exit_reason())
     }
 }
 
@@ -147,7 +182,10 @@ impl Future for Guarded {
         let Body::Made(body) = &mut this.body else {
             return Poll::Ready(ExitReason::Normal);
         };
-        match panics::catch(|| body.as_mut().poll(cx)) {
+        let begin = rt::now();
+        let polled = panics::catch(|| body.as_mut().poll(cx));
+        this.entry.polled(begin.elapsed());
+        match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(exit)) => {
                 let reason = ended(&this.entry, exit);

@@ -111,7 +111,7 @@ pub struct Node {
     pub uptime: Option<Duration>,
     /// Processes that it is linked to.
     pub links: Vec<Pid>,
-    /// Processes that monitor it, or that it monitors.
+    /// Processes that it monitors by [`Process::monitor`](crate::Process::monitor), one for each monitor.
     pub monitors: Vec<Pid>,
     /// It hears exit signals instead of ending by them.
     pub traps_exit: bool,

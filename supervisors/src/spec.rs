@@ -314,7 +314,8 @@ impl ChildSpec {
         self
     }
 
-    /// It is asked to shut down ([`Process::shutdown_requested`]) instead of being dropped at once.
+    /// It traps exits from its start on: the exit signal of its supervisor does not drop it where it waits, but is heard by
+    /// [`Process::shutdown_requested`]; all others are ignored, or are messages from [`Process::trap_exits`] on.
     pub fn trap_exit(mut self) -> Self {
         self.traps = true;
         self

@@ -1,12 +1,17 @@
 //! The process table: everything that is known about a live process, by [`Pid`].
 //!
 //! An entry lives from the start of a process until its exit has been reported; reading it never stops a process.
+//! What signals do to an entry is in `signals`, what ties it to others in `ties`.
+
+mod signals;
+mod ties;
 
 use crate::{
     crew::Crew,
     events,
     mailbox::Gauge,
     monitor::Down,
+    panics,
     pid::Pid,
     reason::ExitReason,
     rt,
@@ -16,11 +21,14 @@ use futures::task::AtomicWaker;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
+use ties::Ties;
+
+pub(crate) use ties::next_id;
 
 /// What a child tells its supervisor.
 #[derive(Debug)]
@@ -41,8 +49,10 @@ const KILL: u8 = 2;
 const PANIC: u8 = 4;
 const READY: u8 = 8;
 const ENDED: u8 = 16;
+/// A signal that it did not trap: it is dropped where it waits.
+const DIES: u8 = 32;
 
-type OnExit = Box<dyn FnOnce(Down) + Send>;
+pub(crate) type OnExit = Box<dyn FnOnce(Down) + Send>;
 
 #[derive(Default)]
 struct Life {
@@ -52,21 +62,10 @@ struct Life {
     panic_with: Option<String>,
     ended: Option<ExitReason>,
     cause: Option<String>,
-    monitors: Vec<(u64, OnExit)>,
+    /// Set: exit signals are given to it.
+    trap: Option<signals::Trap>,
+    ties: Ties,
     gauges: Vec<Arc<dyn Gauge>>,
-}
-
-/// Opens by disconnection: any number may wait at it, in whatever future.
-struct Gate {
-    shut: Mutex<Option<flume::Sender<()>>>,
-    opened: flume::Receiver<()>,
-}
-
-impl Gate {
-    fn new() -> Self {
-        let (shut, opened) = flume::bounded(0);
-        Self { shut: Mutex::new(Some(shut)), opened }
-    }
 }
 
 /// One process.
@@ -82,7 +81,8 @@ pub(crate) struct Entry {
     pub(crate) tree_restarts: Arc<AtomicU64>,
     /// Of a supervisor.
     pub(crate) crew: Option<Arc<Crew>>,
-    pub(crate) traps: bool,
+    /// From its child spec.
+    traps: bool,
     protected: bool,
     awaits_init: bool,
     to_parent: Option<flume::Sender<Notice>>,
@@ -90,7 +90,10 @@ pub(crate) struct Entry {
     /// Of the task or thread that runs it.
     pub(crate) waker: AtomicWaker,
     /// Opened when a shutdown is requested.
-    gate: Option<Gate>,
+    gate: OnceLock<signals::Gate>,
+    /// Times that it was polled, and for how many nanoseconds.
+    polls: AtomicU64,
+    busy: AtomicU64,
     life: Mutex<Life>,
     /// When it was started.
     pub(crate) born: Instant,
@@ -110,7 +113,6 @@ impl Entry {
             None => name.clone(),
         };
         let kind = spec.rule.kind;
-        let gated = spec.traps && kind == Kind::Worker;
         let counter = parent.as_ref().map(|parent| parent.tree_restarts.clone());
         let entry = Arc::new(Self {
             pid: Pid::next(),
@@ -122,16 +124,21 @@ impl Entry {
             parent,
             tree_restarts: counter.unwrap_or_default(),
             crew: (kind == Kind::Supervisor).then(Arc::default),
-            traps: spec.traps || kind != Kind::Worker,
+            traps: spec.traps,
             protected: spec.protected,
             awaits_init: spec.rule.awaits_init,
             to_parent,
             flags: AtomicU8::new(0),
             waker: AtomicWaker::new(),
-            gate: gated.then(Gate::new),
+            gate: OnceLock::new(),
+            polls: AtomicU64::new(0),
+            busy: AtomicU64::new(0),
             life: Mutex::default(),
             born: rt::now(),
         });
+        if spec.traps && kind == Kind::Worker {
+            entry.gate();
+        }
         let mut table = TABLE.write().unwrap_or_else(PoisonError::into_inner);
         table.insert(entry.pid, entry.clone());
         entry
@@ -142,29 +149,15 @@ impl Entry {
     }
 
     fn raise(&self, flag: u8) {
-        self.flags.fetch_or(flag, Ordering::AcqRel);
+        let before = self.flags.fetch_or(flag, Ordering::AcqRel);
+        if flag & (DIES | KILL) != 0 && before & (DIES | KILL | ENDED) == 0 {
+            ENDING.fetch_add(1, Ordering::AcqRel);
+        }
         self.waker.wake();
     }
 
     fn has(&self, flag: u8) -> bool {
         self.flags.load(Ordering::Acquire) & flag != 0
-    }
-
-    /// The exit signal.
-    pub(crate) fn exit(&self, reason: ExitReason) {
-        if reason == ExitReason::Killed {
-            return self.kill();
-        }
-        lock(&self.life).exit_with.get_or_insert(reason);
-        self.raise(SHUTDOWN);
-        if let Some(gate) = &self.gate {
-            drop(lock(&gate.shut).take());
-        }
-    }
-
-    /// The untrappable one.
-    pub(crate) fn kill(&self) {
-        self.raise(KILL | SHUTDOWN);
     }
 
     pub(crate) fn inject_panic(&self, message: &str) {
@@ -179,28 +172,8 @@ impl Entry {
         self.protected
     }
 
-    pub(crate) fn is_killed(&self) -> bool {
-        self.has(KILL)
-    }
-
-    /// A shutdown was requested, or more.
-    pub(crate) fn is_told_to_end(&self) -> bool {
-        self.has(SHUTDOWN)
-    }
-
-    /// Something other than work is to be done at the next poll.
-    pub(crate) fn is_signalled(&self) -> bool {
-        self.has(SHUTDOWN | KILL | PANIC)
-    }
-
     pub(crate) fn is_ready(&self) -> bool {
         !self.awaits_init || self.has(READY)
-    }
-
-    /// Why it was told to end.
-    pub(crate) fn exit_reason(&self) -> ExitReason {
-        let life = lock(&self.life);
-        life.exit_with.clone().unwrap_or(ExitReason::Shutdown)
     }
 
     /// `Some`: a panic was injected since the last call.
@@ -210,15 +183,6 @@ impl Entry {
         }
         self.flags.fetch_and(!PANIC, Ordering::AcqRel);
         lock(&self.life).panic_with.take()
-    }
-
-    /// Resolves when a shutdown is requested; never for a process that does not trap exits.
-    pub(crate) async fn shutdown_requested(&self) {
-        match &self.gate {
-            // Nothing is ever sent: this ends by disconnection.
-            Some(gate) => drop(gate.opened.recv_async().await),
-            None => futures::future::pending().await,
-        }
     }
 
     pub(crate) fn ready(&self) {
@@ -251,65 +215,59 @@ impl Entry {
         (!life.gauges.is_empty()).then(|| life.gauges.iter().fold((0, 0), sum))
     }
 
-    /// Calls `f` when the process ends; `Err` gives `f` back with the reason: it has ended.
-    pub(crate) fn on_exit(&self, id: u64, f: OnExit) -> Result<(), (OnExit, ExitReason)> {
-        let mut life = lock(&self.life);
-        match &life.ended {
-            Some(reason) => Err((f, reason.clone())),
-            None => {
-                life.monitors.push((id, f));
-                Ok(())
-            }
-        }
+    /// One more poll, which took `busy`. Only the thread that polls it calls this.
+    pub(crate) fn polled(&self, busy: Duration) {
+        let nanos = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
+        self.polls.store(self.polls() + 1, Ordering::Relaxed);
+        self.busy.store(self.busy.load(Ordering::Relaxed).saturating_add(nanos), Ordering::Relaxed);
     }
 
-    pub(crate) fn forget_monitor(&self, id: u64) -> Option<OnExit> {
-        let mut life = lock(&self.life);
-        let at = life.monitors.iter().position(|(other, _)| *other == id)?;
-        Some(life.monitors.swap_remove(at).1)
+    /// Times that it was polled.
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.load(Ordering::Relaxed)
     }
 
-    /// Resolves when its exit has been reported.
-    pub(crate) async fn ended(self: &Arc<Self>) -> ExitReason {
-        let (tell, told) = futures::channel::oneshot::channel();
-        let f = Box::new(move |down: Down| drop(tell.send(down.reason)));
-        match self.on_exit(0, f) {
-            Ok(()) => told.await.unwrap_or(ExitReason::NoProc),
-            Err((_, reason)) => reason,
-        }
+    /// How long those polls took together.
+    pub(crate) fn busy(&self) -> Duration {
+        Duration::from_nanos(self.busy.load(Ordering::Relaxed))
     }
 
-    /// The last act of a process, after its body has been dropped: out of the table, monitors first, then the supervisor.
+    /// The last act of a process, after its body has been dropped: out of the table, then monitors, links, the supervisor.
     pub(crate) fn finish(self: &Arc<Self>, reason: ExitReason) {
-        let (monitors, cause) = {
+        let (ties, trap, cause) = {
             let mut life = lock(&self.life);
             if life.ended.is_some() {
                 return;
             }
             life.ended = Some(reason.clone());
             life.gauges.clear();
-            (std::mem::take(&mut life.monitors), life.cause.take())
+            (std::mem::take(&mut life.ties), life.trap.take(), life.cause.take())
         };
-        self.flags.fetch_or(ENDED, Ordering::AcqRel);
+        if self.flags.fetch_or(ENDED, Ordering::AcqRel) & (DIES | KILL) != 0 {
+            ENDING.fetch_sub(1, Ordering::AcqRel);
+        }
         let mut table = TABLE.write().unwrap_or_else(PoisonError::into_inner);
         drop(table.remove(&self.pid));
         drop(table);
         // It would keep the slot's memory for as long as anyone keeps this entry.
         self.waker.take();
+        panics::discard(trap);
         let pid = self.pid;
         events::exited(self, &reason);
-        for (_, f) in monitors {
-            let reason = reason.clone();
-            if let Err(fault) = crate::panics::catch(move || f(Down { pid, reason })) {
-                log::error!(target: "sasl", "a monitor of {} {pid} {fault}", self.path);
-            }
-        }
+        ties.cut(self, &reason);
         self.tell_parent(Notice::Exited { pid, reason, cause });
     }
 
     pub(crate) fn has_ended(&self) -> bool {
         self.has(ENDED)
     }
+}
+
+/// Processes that were killed, or did not trap a signal, and have not ended yet.
+static ENDING: AtomicUsize = AtomicUsize::new(0);
+
+pub(crate) fn some_are_ending() -> bool {
+    ENDING.load(Ordering::Acquire) != 0
 }
 
 static TABLE: RwLock<BTreeMap<Pid, Arc<Entry>>> = RwLock::new(BTreeMap::new());

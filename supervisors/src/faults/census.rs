@@ -99,7 +99,7 @@ fn gather(supervisor: &Arc<Entry>, families: &mut Vec<Family>) {
                 kind: entry.kind,
                 restart: child.rule.restart,
                 idle: matches!(child.state, State::Running { .. }) && !entry.is_signalled() && !entry.has_ended(),
-                traps: entry.traps,
+                traps: entry.traps(),
                 protected: entry.is_protected(),
                 significant: child.rule.significant,
             });

@@ -12,7 +12,8 @@ use super::{
     way::Way,
 };
 use crate::{
-    monitor::{exit, inject_panic, kill},
+    link::{exit, kill},
+    monitor::inject_panic,
     pid::Pid,
     process::Process,
     reason::ExitReason,

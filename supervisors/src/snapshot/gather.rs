@@ -62,9 +62,11 @@ fn process(mut node: Node, entry: Option<&Arc<Entry>>, now: Instant) -> Node {
         return node;
     };
     node.pid = Some(entry.pid);
-    node.traps_exit = entry.traps;
+    node.traps_exit = entry.traps();
     node.uptime = Some(now.saturating_duration_since(entry.born));
     node.mailbox = entry.mailbox().map(|(len, high_water)| Waiting { len, high_water });
+    (node.polls, node.busy) = (entry.polls(), entry.busy());
+    (node.links, node.monitors) = (entry.links(), entry.monitors());
     let mut ends = entry.is_told_to_end() || entry.has_ended();
     match entry.crew.as_ref().map(|crew| copy(crew, now)) {
         Some(Some(copy)) => {

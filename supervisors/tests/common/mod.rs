@@ -169,3 +169,79 @@ pub(crate) fn pid_of(system: &System, path: &str) -> Pid {
     let found = snapshot.find(path);
     found.first().and_then(|node| node.pid).unwrap_or_else(|| panic!("no {path} in\n{snapshot}"))
 }
+
+/// What is done inside a process that [`Puppet`] stands for. `Some`: its body returns that.
+pub(crate) type Deed = Box<dyn FnOnce(&Process) -> Option<Exit> + Send>;
+
+/// A temporary process that does what it is told.
+pub(crate) struct Puppet {
+    pub(crate) pid: Pid,
+    strings: Addr<(Deed, Reply<()>)>,
+    downs: Mailbox<ExitReason>,
+}
+
+impl Puppet {
+    /// Under `at`, which is a dynamic supervisor.
+    pub(crate) async fn start(at: &SupervisorRef, id: &str) -> Self {
+        Self::start_with(at, id, |spec| spec).await
+    }
+
+    pub(crate) async fn start_with(at: &SupervisorRef, id: &str, with: impl FnOnce(ChildSpec) -> ChildSpec) -> Self {
+        let (strings, deeds) = mailbox::<(Deed, Reply<()>)>();
+        let spec = ChildSpec::worker(id, move |process| {
+            let deeds = deeds.clone();
+            async move {
+                loop {
+                    let (deed, reply) = deeds.recv().await;
+                    let end = deed(&process);
+                    reply.send(());
+                    if let Some(end) = end {
+                        return end;
+                    }
+                }
+            }
+        });
+        let spec = spec.restart(Restart::Temporary).shutdown(Shutdown::BrutalKill);
+        let pid = at.start_child(with(spec)).await.expect("it starts");
+        let (addr, downs) = mailbox();
+        monitor(pid, &addr, |down| down.reason);
+        Self { pid, strings, downs }
+    }
+
+    /// It has done that.
+    pub(crate) async fn does(&self, deed: impl FnOnce(&Process) + Send + 'static) {
+        let deed = Box::new(move |process: &Process| {
+            deed(process);
+            None
+        });
+        self.tell(deed).await.expect("alive");
+    }
+
+    /// Its body returns `exit`, and its supervisor knows.
+    pub(crate) async fn ends(self, exit: Exit, at: &SupervisorRef) {
+        self.tell(Box::new(|_| Some(exit))).await.expect("alive");
+        gone(at, self.pid).await;
+    }
+
+    /// Its answer to an empty deed; an error when it has ended.
+    pub(crate) async fn tell(&self, deed: Deed) -> Result<(), CallError> {
+        self.strings.call(LONG, |reply| (deed, reply)).await
+    }
+
+    /// Its exit reason, if it ends because of what was sent to it so far.
+    pub(crate) async fn fate(&self) -> Option<ExitReason> {
+        let (alive, down) = (self.tell(Box::new(|_| None)), self.downs.recv());
+        match futures::future::select(std::pin::pin!(alive), std::pin::pin!(down)).await {
+            futures::future::Either::Left((Ok(()), _)) => None,
+            futures::future::Either::Left((Err(_), down)) => Some(down.await),
+            futures::future::Either::Right((reason, _)) => Some(reason),
+        }
+    }
+}
+
+/// The supervisor `at` has heard of the exit of `pid`.
+pub(crate) async fn gone(at: &SupervisorRef, pid: Pid) {
+    while at.which_children().await.iter().any(|child| child.pid == Some(pid)) {
+        async_std::task::yield_now().await;
+    }
+}

@@ -230,10 +230,10 @@ async fn rest(system: &System, gone: Option<Pid>) -> Snapshot {
 
 fn reason(how: How, node: &Node) -> ExitReason {
     match how {
-        // A supervisor hears signals only.
+        // A supervisor hears signals only, and obeys those of its own supervisor: the root's is this test.
         _ if node.kind == Kind::Supervisor => match how {
-            How::Normal | How::Shutdown => ExitReason::Shutdown,
-            How::Panic | How::Error => panic_reason(),
+            How::Normal | How::Shutdown if node.parent.is_none() => ExitReason::Shutdown,
+            How::Normal | How::Shutdown | How::Panic | How::Error => panic_reason(),
             How::Kill | How::Environment | How::Add | How::Terminate => ExitReason::Killed,
         },
         How::Normal => ExitReason::Normal,
