@@ -11,6 +11,7 @@ pub use addr::{Message, ServerAddr, ServerProcess};
 pub use next::{Init, Next};
 
 use crate::{
+    link::ExitSignal,
     mailbox::{self, Mailbox},
     reason::ExitReason,
     spec::ChildSpec,
@@ -144,6 +145,13 @@ pub trait Server: Debug + Sized + Send + 'static {
     fn handle_timeout(&mut self, server: &ServerProcess<Self>) -> impl Future<Output = Verdict<Self>> + Send {
         let _ = server;
         async { Ok(Next::noreply()) }
+    }
+
+    /// Makes a message of an exit signal, of a linked process or by [`exit`](crate::exit()): what `process_flag(trap_exit, true)` does for
+    /// a `gen_server`. Without it the server ends with the signal's reason, after [`terminate`](Self::terminate); `normal` is ignored.
+    fn trap(signal: ExitSignal) -> Option<Self::Info> {
+        let _ = signal;
+        None
     }
 
     /// The last act: after a stop, an error, a panic in a handler (the state is as the panic left it), and an order to shut down, which

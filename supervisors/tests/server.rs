@@ -9,6 +9,15 @@ use supervisors::*;
 struct Puppet {
     diary: Diary,
     kept: Vec<Reply<&'static str>>,
+    poisoned: bool,
+}
+
+impl Puppet {
+    fn answer(&mut self, text: &'static str) {
+        for from in self.kept.drain(..) {
+            from.send(text);
+        }
+    }
 }
 
 impl std::fmt::Debug for Puppet {
@@ -64,7 +73,7 @@ impl Server for Puppet {
     async fn init(args: Args, server: &ServerProcess<Self>) -> Result<Init<Self>, ExitReason> {
         let Args { diary, first } = args;
         diary.write(format!("init{}", server.incarnation()));
-        let init = Init::new(Self { diary, kept: Vec::new() });
+        let init = Init::new(Self { diary, kept: Vec::new(), poisoned: false });
         match first {
             First::Wait => Ok(init),
             First::Continue => Ok(init.then("first")),
@@ -93,7 +102,7 @@ impl Server for Puppet {
             }
             Call::Stop(from) => Ok(Next::stop(ExitReason::Normal).and_reply(from, "last")),
             Call::StopAndPanic(from) => {
-                self.diary.write("poison");
+                self.poisoned = true;
                 Ok(Next::stop(ExitReason::Normal).and_reply(from, "still"))
             }
             Call::Error(_from) => Err(ExitReason::error("on purpose")),
@@ -109,7 +118,7 @@ impl Server for Puppet {
     async fn handle_cast(&mut self, cast: Cast, _: &ServerProcess<Self>) -> Verdict<Self> {
         match cast {
             Cast::Note(note) => self.diary.write(note),
-            Cast::AnswerKept => self.kept.drain(..).for_each(|from| drop(from.send("kept"))),
+            Cast::AnswerKept => self.answer("kept"),
             Cast::Stop(reason) => return Ok(Next::stop(reason)),
         }
         Ok(Next::noreply())
@@ -122,19 +131,18 @@ impl Server for Puppet {
 
     async fn handle_continue(&mut self, work: &'static str, _: &ServerProcess<Self>) -> Verdict<Self> {
         self.diary.write(format!("continue:{work}"));
-        self.kept.drain(..).for_each(|from| drop(from.send("continued")));
+        self.answer("continued");
         Ok(Next::noreply())
     }
 
     async fn handle_timeout(&mut self, _: &ServerProcess<Self>) -> Verdict<Self> {
         self.diary.write("timeout");
-        self.kept.drain(..).for_each(|from| drop(from.send("timed out")));
+        self.answer("timed out");
         Ok(Next::noreply())
     }
 
     async fn terminate(self, reason: &ExitReason, _: &ServerProcess<Self>) {
-        let poisoned = self.diary.lines() > 0 && self.diary.read().contains("poison");
-        assert!(!poisoned, "poisoned");
+        assert!(!self.poisoned, "poisoned");
         let reason = match reason {
             ExitReason::Panic { message, .. } => format!("panic:{message}"),
             reason => reason.to_string(),
@@ -154,7 +162,7 @@ fn stage(first: First, restart: Restart) -> Stage {
     let diary = Diary::default();
     let args = Args { diary: diary.clone(), first };
     let system = start(ChildSpec::supervisor("top_sup", move || {
-        one_for_one(vec![Puppet::child_spec("puppet", &mailbox, args.clone()).restart(restart), sleeper("next")])
+        one_for_one(vec![sleeper("next"), Puppet::child_spec("puppet", &mailbox, args.clone()).restart(restart)])
     }));
     Stage { system, puppet, diary }
 }
@@ -308,5 +316,20 @@ fn a_monitor_tells_a_server_as_an_info() {
         kill(next);
         until(|| stage.diary.lines() == 2).await;
         assert_eq!(stage.end().await, "init0 down:killed terminate:shutdown");
+    });
+}
+
+#[test]
+fn an_exit_signal_ends_a_server_after_terminate_and_normal_does_not() {
+    wait(async {
+        let stage = stage(First::Wait, Restart::Permanent);
+        assert_eq!(stage.call(Call::Reply).await, Ok("now"));
+        exit(pid_of(&stage.system, "top_sup/puppet"), ExitReason::Normal);
+        assert_eq!(stage.call(Call::Reply).await, Ok("now"));
+        let next = pid_of(&stage.system, "top_sup/next");
+        link(pid_of(&stage.system, "top_sup/puppet"), next);
+        exit(next, ExitReason::error("gone"));
+        until(|| stage.diary.lines() == 3).await;
+        assert_eq!(stage.end().await, "init0 terminate:error: gone init1 terminate:shutdown");
     });
 }

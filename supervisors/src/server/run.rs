@@ -60,6 +60,14 @@ async fn serve<S: Server>(
                         port.saw(Kind::Timeout, &"timeout");
                         port.run(state.handle_timeout(server)).await
                     }
+                    Woken::Exit(signal) => {
+                        let reason = signal.reason.clone();
+                        match S::trap(signal) {
+                            Some(info) => handle(state, Message::Info(info), server, port).await,
+                            None if reason == ExitReason::Normal => Ok(Ok(Next::noreply())),
+                            None => return (reason, None),
+                        }
+                    }
                     Woken::Shutdown => return (server.entry.exit_reason(), None),
                 }
             }

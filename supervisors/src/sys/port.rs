@@ -2,6 +2,7 @@
 
 use super::{Saw, Statistics, SysError};
 use crate::{
+    link::ExitSignal,
     mailbox::Gauge,
     panics,
     pid::Pid,
@@ -47,6 +48,8 @@ pub(crate) trait Subject {
 pub(crate) enum Woken<M> {
     Message(M),
     Timeout,
+    /// Of a link, or of a stranger.
+    Exit(ExitSignal),
     Shutdown,
 }
 
@@ -69,9 +72,11 @@ pub(super) enum Ask {
 pub(super) struct Desk {
     entry: Arc<Entry>,
     gauge: Arc<dyn Gauge>,
+    /// There is something in `asked` or `exits`.
     waits: AtomicBool,
     suspended: AtomicBool,
     asked: Mutex<VecDeque<(usize, Ask)>>,
+    exits: Mutex<VecDeque<(usize, ExitSignal)>>,
 }
 
 impl Desk {
@@ -80,6 +85,17 @@ impl Desk {
         lock(&self.asked).push_back((self.gauge.sent(), ask));
         self.waits.store(true, Ordering::Release);
         self.entry.waker.wake();
+    }
+
+    fn exit(&self, signal: ExitSignal) {
+        lock(&self.exits).push_back((self.gauge.sent(), signal));
+        self.waits.store(true, Ordering::Release);
+        self.entry.waker.wake();
+    }
+
+    /// The messages that were sent before `mark` have been taken.
+    fn reached(&self, mark: usize) -> bool {
+        self.gauge.taken().wrapping_sub(mark) as isize >= 0
     }
 }
 
@@ -126,7 +142,14 @@ impl Port {
             waits: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
             asked: Mutex::default(),
+            exits: Mutex::default(),
         });
+        let trap = Arc::downgrade(&desk);
+        desk.entry.trap_exits(Arc::new(move |signal| {
+            if let Some(desk) = trap.upgrade() {
+                desk.exit(signal);
+            }
+        }));
         let mut desks = DESKS.write().unwrap_or_else(PoisonError::into_inner);
         desks.get_or_insert_default().insert(pid, desk.clone());
         let (since, statistics, log) = (rt::now(), Statistics::default(), VecDeque::new());
@@ -158,7 +181,8 @@ impl Port {
             Kind::Timeout => "timeout",
             Kind::Internal => "internal",
         };
-        let saw = Saw { kind, text: text.unwrap_or_else(|reason| format!("its Debug {reason}")), at: self.since.elapsed() };
+        let saw =
+            Saw { kind, text: text.unwrap_or_else(|reason| format!("its Debug {reason}")), at: self.since.elapsed() };
         if self.traces {
             let entry = &self.desk.entry;
             log::info!(target: "sys", "{} {} got {saw}", entry.path, entry.pid);
@@ -197,15 +221,25 @@ impl Port {
     ) -> Woken<M> {
         let mut timer: Option<BoxFuture<'static, ()>> = None;
         poll_fn(|cx| {
-            // The process's own waker is woken by its signals, and by `ask`.
+            // The process's own waker is woken by its signals, and by `ask`. One that was killed meanwhile is dropped at the next poll.
+            if process.entry.is_killed() {
+                return Poll::Pending;
+            }
             if process.entry.is_told_to_end() {
                 return Poll::Ready(Woken::Shutdown);
             }
-            if self.desk.waits.load(Ordering::Acquire) {
+            let waits = self.desk.waits.swap(false, Ordering::Acquire);
+            if waits {
                 self.answer(subject);
             }
             if self.desk.suspended.load(Ordering::Relaxed) {
                 return Poll::Pending;
+            }
+            if waits
+                && let Some((_, signal)) = lock(&self.desk.exits).pop_front_if(|(mark, _)| self.desk.reached(*mark))
+            {
+                self.desk.waits.store(true, Ordering::Release);
+                return Poll::Ready(Woken::Exit(signal));
             }
             if let Poll::Ready(Some(message)) = messages.poll_next_unpin(cx) {
                 return Poll::Ready(Woken::Message(message));
@@ -218,11 +252,11 @@ impl Port {
     /// Answers what may be answered now.
     fn answer(&mut self, subject: &mut dyn Subject) {
         loop {
-            let mut asked = lock(&self.desk.asked);
             let suspended = self.desk.suspended.load(Ordering::Relaxed);
-            let due = |(mark, _): &(usize, Ask)| suspended || self.desk.gauge.taken().wrapping_sub(*mark) as isize >= 0;
-            let Some((_, ask)) = asked.pop_front_if(|ask| due(ask)) else {
-                self.desk.waits.store(!asked.is_empty(), Ordering::Release);
+            let mut asked = lock(&self.desk.asked);
+            let Some((_, ask)) = asked.pop_front_if(|(mark, _)| suspended || self.desk.reached(*mark)) else {
+                let later = !asked.is_empty() || !lock(&self.desk.exits).is_empty();
+                self.desk.waits.fetch_or(later, Ordering::Release);
                 return;
             };
             drop(asked);
