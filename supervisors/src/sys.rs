@@ -93,26 +93,11 @@ async fn ask<T>(pid: Pid, timeout: Duration, make: impl FnOnce(Answer<T>) -> Ask
     };
     let (answer, answered) = oneshot::channel();
     desk.ask(make(answer));
-    // It may have ended in between, and then nobody reads what was asked.
-    if port::desk(pid).is_none() {
-        return answered.now(SysError::NoProc);
-    }
     drop(desk);
     match rt::timeout(timeout, answered).await {
         Some(Ok(answer)) => answer,
         Some(Err(oneshot::Canceled)) => Err(SysError::NoProc),
         None => Err(SysError::Timeout),
-    }
-}
-
-trait Now<T> {
-    fn now(self, otherwise: SysError) -> Result<T, SysError>;
-}
-
-impl<T> Now<T> for oneshot::Receiver<Result<T, SysError>> {
-    /// The answer, if it is there.
-    fn now(mut self, otherwise: SysError) -> Result<T, SysError> {
-        self.try_recv().ok().flatten().unwrap_or(Err(otherwise))
     }
 }
 

@@ -199,10 +199,13 @@ fn a_timeout_of_zero_comes_after_the_messages_that_wait_and_any_message_ends_it(
         let stage = stage(First::Timeout, Restart::Permanent);
         until(|| stage.diary.lines() == 2).await;
         assert_eq!(stage.diary.read(), "init0 timeout");
+        let pid = pid_of(&stage.system, "top_sup/puppet");
+        sys::suspend(pid, LONG).await.unwrap();
         let late = stage.call(Call::Timeout);
         let messages = async {
             stage.puppet.cast(Cast::Note("ends it")).unwrap();
             stage.puppet.cast(Cast::AnswerKept).unwrap();
+            sys::resume(pid, LONG).await.unwrap();
         };
         assert_eq!(futures::join!(late, messages).0, Ok("kept"));
         assert_eq!(stage.end().await, "ends it terminate:shutdown");

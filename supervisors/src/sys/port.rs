@@ -9,7 +9,7 @@ use crate::{
     process::Process,
     reason::ExitReason,
     rt,
-    table::{Entry, lock},
+    table::{self, Entry, lock},
 };
 use futures::{FutureExt, Stream, StreamExt, channel::oneshot, future::BoxFuture};
 use std::{
@@ -75,14 +75,17 @@ pub(super) struct Desk {
     /// There is something in `asked` or `exits`.
     waits: AtomicBool,
     suspended: AtomicBool,
-    asked: Mutex<VecDeque<(usize, Ask)>>,
+    /// `None`: nobody will answer any more.
+    asked: Mutex<Option<VecDeque<(usize, Ask)>>>,
     exits: Mutex<VecDeque<(usize, ExitSignal)>>,
 }
 
 impl Desk {
     /// Answered when the messages that were sent before have been handled, at once by one that is suspended.
     pub(super) fn ask(&self, ask: Ask) {
-        lock(&self.asked).push_back((self.gauge.sent(), ask));
+        if let Some(asked) = &mut *lock(&self.asked) {
+            asked.push_back((self.gauge.sent(), ask));
+        }
         self.waits.store(true, Ordering::Release);
         self.entry.waker.wake();
     }
@@ -105,6 +108,13 @@ static SUSPENDED: AtomicUsize = AtomicUsize::new(0);
 pub(super) fn desk(pid: Pid) -> Option<Arc<Desk>> {
     let desks = DESKS.read().unwrap_or_else(PoisonError::into_inner);
     desks.as_ref()?.get(&pid).cloned()
+}
+
+fn forget(pid: Pid) {
+    let mut desks = DESKS.write().unwrap_or_else(PoisonError::into_inner);
+    let desk = desks.as_mut().and_then(|desks| desks.remove(&pid));
+    drop(desks);
+    drop(desk);
 }
 
 /// It holds still until it is resumed. One relaxed load when nothing is suspended.
@@ -141,7 +151,7 @@ impl Port {
             gauge,
             waits: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
-            asked: Mutex::default(),
+            asked: Mutex::new(Some(VecDeque::new())),
             exits: Mutex::default(),
         });
         let trap = Arc::downgrade(&desk);
@@ -152,6 +162,9 @@ impl Port {
         }));
         let mut desks = DESKS.write().unwrap_or_else(PoisonError::into_inner);
         desks.get_or_insert_default().insert(pid, desk.clone());
+        drop(desks);
+        // It has not ended: this is its body.
+        desk.entry.on_exit(table::next_id(), Box::new(move |_| forget(pid))).ok();
         let (since, statistics, log) = (rt::now(), Statistics::default(), VecDeque::new());
         Self { desk, statistics, since, traces: false, keeps: 0, log }
     }
@@ -254,8 +267,9 @@ impl Port {
         loop {
             let suspended = self.desk.suspended.load(Ordering::Relaxed);
             let mut asked = lock(&self.desk.asked);
-            let Some((_, ask)) = asked.pop_front_if(|(mark, _)| suspended || self.desk.reached(*mark)) else {
-                let later = !asked.is_empty() || !lock(&self.desk.exits).is_empty();
+            let due = |(mark, _): &mut (usize, Ask)| suspended || self.desk.reached(*mark);
+            let Some((_, ask)) = asked.as_mut().and_then(|asked| asked.pop_front_if(due)) else {
+                let later = asked.as_ref().is_some_and(|asked| !asked.is_empty()) || !lock(&self.desk.exits).is_empty();
                 self.desk.waits.fetch_or(later, Ordering::Release);
                 return;
             };
@@ -306,12 +320,8 @@ impl Port {
 impl Drop for Port {
     fn drop(&mut self) {
         self.suspend(false);
-        let mut desks = DESKS.write().unwrap_or_else(PoisonError::into_inner);
-        let desk = desks.as_mut().and_then(|desks| desks.remove(&self.desk.entry.pid));
-        drop(desks);
-        drop(desk);
         // Who still waits hears that it has ended.
-        let asked = std::mem::take(&mut *lock(&self.desk.asked));
+        let asked = lock(&self.desk.asked).take();
         panics::discard(asked);
     }
 }
