@@ -57,6 +57,7 @@ mod server;
 mod slots;
 mod snapshot;
 mod spec;
+mod statem;
 mod supervisor_ref;
 pub mod sys;
 mod system;
@@ -77,6 +78,7 @@ pub use reports::{ErrorContext, Offender, Report, ReportKind, Reports, Who, reco
 pub use server::{Init, Message, Next, Server, ServerAddr, ServerProcess, Verdict};
 pub use snapshot::{Budget, Node, Rules, Snapshot, Status, Waiting, restarts_in_tree, snapshot};
 pub use spec::{AutoShutdown, Backoff, BadSpec, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
+pub use statem::{Begin, Event as MachineEvent, MachineAddr, MachineProcess, StateMachine, Step};
 pub use supervisor_ref::{ChildCount, ChildError, ChildInfo, ChildKey, SpecInfo, StartError, SupervisorRef};
 pub use system::{System, start};
 
