@@ -287,8 +287,14 @@ impl Port {
                 drop(answer.send(json));
             }
             Ask::Change(change) => change(subject.state()),
-            Ask::Suspend(answer) => drop(answer.send(Ok(self.suspend(true)))),
-            Ask::Resume(answer) => drop(answer.send(Ok(self.suspend(false)))),
+            Ask::Suspend(answer) => {
+                self.suspend(true);
+                drop(answer.send(Ok(())));
+            }
+            Ask::Resume(answer) => {
+                self.suspend(false);
+                drop(answer.send(Ok(())));
+            }
             Ask::Trace(on, answer) => {
                 self.traces = on;
                 drop(answer.send(Ok(())));
