@@ -1,5 +1,7 @@
 //! Generic servers: each return value of `gen_server`'s callbacks, and when `terminate` is called.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 use common::*;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! `sys` on generic servers: their state, their messages, and holding them still.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 use common::*;
 use futures::{FutureExt, join};

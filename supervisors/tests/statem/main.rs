@@ -2,6 +2,8 @@
 //!
 //! `otp-25.trace` is what OTP 25 does with `scripts.txt`. Where `erl` is installed it is asked again; `STATEM_RECORD=1` writes the file anew.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
 #[path = "../common/mod.rs"]
 mod common;
 use common::*;
