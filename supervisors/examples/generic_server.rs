@@ -77,6 +77,7 @@ impl Server for Shop {
 }
 
 fn main() {
+    println!("an answer at once, and one that waits for a delivery:");
     let (shop, mailbox) = Shop::mailbox();
     let system = supervisors::start(ChildSpec::supervisor("street_sup", move || SupervisorSpec {
         flags: Flags::one_for_one(),
@@ -84,7 +85,6 @@ fn main() {
     }));
     let buy = async |what| shop.call(LIMIT, |from| Call::Buy { what, from }).await;
     async_std::task::block_on(async {
-        println!("an answer at once, and one that waits for a delivery:");
         println!("  apples left: {:?}", buy("apples").await);
         let deliver = async { shop.cast(Cast::Deliver { what: "apples", count: 5 }) };
         println!("  apples left: {:?}", futures::join!(buy("apples"), deliver).0);
@@ -100,8 +100,8 @@ fn main() {
         }
 
         println!("a message that it cannot bear:");
-        println!("  pears left: {:?} (as expected: {})", buy("pears").await, CallError::Down);
-        println!("  apples left: {:?}", buy("apples").await);
+        let (pears, apples) = (buy("pears").await, buy("apples").await);
+        println!("  pears left: {pears:?} ({})\n  apples left: {apples:?}", CallError::Down);
         println!("the end: {}", system.stop(LIMIT).await);
     });
 }

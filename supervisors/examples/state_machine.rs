@@ -8,7 +8,7 @@
 use std::time::Duration;
 use supervisors::{
     Begin, ChildSpec, ExitReason, Flags, MachineEvent as Event, MachineProcess, Reply, StateMachine, Step,
-    SupervisorSpec,
+    SupervisorSpec, sys,
 };
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -87,24 +87,31 @@ impl StateMachine for Turnstile {
 }
 
 fn main() {
+    println!("a coin and a push:");
     let (turnstile, mailbox) = Turnstile::mailbox();
     let system = supervisors::start(ChildSpec::supervisor("museum_sup", move || SupervisorSpec {
         flags: Flags::one_for_one(),
         children: vec![Turnstile::child_spec("turnstile", &mailbox, ())],
     }));
-    let push = async || turnstile.call(LIMIT, Call::Push).await;
+    let push = async || {
+        let visitor = turnstile.call(LIMIT, Call::Push).await;
+        // The answer comes before the next state is entered, and this after it.
+        let snapshot = system.snapshot();
+        let pid = snapshot.find("museum_sup/turnstile").first().and_then(|node| node.pid);
+        let state = sys::get_state(pid?, LIMIT).await;
+        Some((visitor.ok()?, state.ok()?))
+    };
     let coin = async || drop(turnstile.cast(Coin));
     async_std::task::block_on(async {
-        println!("a coin and a push:");
         coin().await;
-        println!("  visitor {:?}", push().await);
+        println!("  {:?}", push().await);
         println!("a push and a coin:");
-        println!("  visitor {:?}", futures::join!(push(), coin()).0);
+        println!("  {:?}", futures::join!(push(), coin()).0);
         println!("two coins, and time for one of them to be lost:");
         coin().await;
         async_std::task::sleep(Duration::from_millis(200)).await;
         coin().await;
-        println!("  visitor {:?}", push().await);
+        println!("  {:?}", push().await);
         println!("the end:");
         system.stop(LIMIT).await;
     });
