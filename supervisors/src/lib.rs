@@ -75,6 +75,7 @@ mod slots;
 mod snapshot;
 mod spec;
 mod stash;
+mod statem;
 mod supervisor_ref;
 pub mod sys;
 mod system;
@@ -96,9 +97,10 @@ pub use registry::{
     RegisterError, WhereisError, register, register_addr, registered, unregister, whereis, whereis_addr,
 };
 pub use reports::{ErrorContext, Offender, Report, ReportKind, Reports, Who, record_to_json, reports};
-pub use server::{Init, Me, Message, Next, Server, ServerRef, server};
+pub use server::{Init, Message, Next, Server, ServerAddr, ServerProcess, Verdict};
 pub use snapshot::{Budget, Node, Rules, Snapshot, Status, Waiting, restarts_in_tree, snapshot};
 pub use spec::{AutoShutdown, Backoff, BadSpec, ChildSpec, Flags, Kind, Restart, Shutdown, Strategy, SupervisorSpec};
+pub use statem::{Begin, Event as MachineEvent, MachineAddr, MachineProcess, StateMachine, Step};
 pub use supervisor_ref::{ChildCount, ChildError, ChildInfo, ChildKey, SpecInfo, StartError, SupervisorRef};
 pub use system::{System, start};
 pub use timer::Timer;

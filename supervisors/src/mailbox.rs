@@ -3,7 +3,7 @@
 //! On flume. The child spec keeps a clone of the [`Mailbox`], so queued messages, order and address outlive an incarnation;
 //! only the message in hand is lost with a crash.
 
-use crate::{current, reader::Readers, rt, stash::Stash};
+use crate::{current, reader::Readers, rt, stash::Stash, sys};
 use flume::{Receiver, Sender, TrySendError, r#async::RecvStream};
 use futures::{
     Stream,
@@ -57,6 +57,10 @@ impl Level {
 pub(crate) trait Gauge: Send + Sync {
     fn len(&self) -> usize;
     fn high_water(&self) -> usize;
+    /// Ever sent; wraps around.
+    fn sent(&self) -> usize;
+    /// Ever taken; wraps around.
+    fn taken(&self) -> usize;
 }
 
 impl Gauge for Level {
@@ -65,6 +69,12 @@ impl Gauge for Level {
     }
     fn high_water(&self) -> usize {
         self.high.load(Ordering::Relaxed)
+    }
+    fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+    fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
     }
 }
 
@@ -161,6 +171,7 @@ pub struct Reply<R>(oneshot::Sender<R>);
 impl<R> Reply<R> {
     /// `false`: the caller no longer waits.
     pub fn send(self, answer: R) -> bool {
+        sys::port::replied();
         self.0.send(answer).is_ok()
     }
 }
@@ -322,6 +333,11 @@ impl<M: Send + 'static> Mailbox<M> {
         let taken = self.stash.keep(self.rx.drain(), |message| !which(message));
         taken.iter().for_each(|_| self.level.taken());
         taken
+    }
+
+    /// An address that leads here.
+    pub(crate) fn addr(&self) -> Addr<M> {
+        Addr { tx: self._open.clone(), level: self.level.clone() }
     }
 
     pub(crate) fn gauge(&self) -> Arc<dyn Gauge> {

@@ -1,357 +1,188 @@
-//! A generic server, as OTP's `gen_server`: the loop is written here once, a [`Server`] says what happens in it.
+//! The generic server: OTP's `gen_server` as a trait.
 //!
-//! It is an ordinary worker with a mailbox: address, order and waiting messages survive its restarts, its state does not.
-//! [`sys`](crate::sys) looks into it. There is no `hibernate`: a future that waits holds its state and nothing else.
+//! Sits on processes and mailboxes, and adds nothing to those who don't use it. Its loop never boxes what a handler returns, and never
+//! decides about restarts: a server ends with a reason, its supervisor does the rest.
+
+mod addr;
+mod next;
+mod run;
+
+pub use addr::{Message, ServerAddr, ServerProcess};
+pub use next::{Init, Next};
 
 use crate::{
-    mailbox::{Addr, CallError, CastError, Mailbox, Reply, mailbox},
-    panics,
-    pid::Pid,
-    process::Process,
-    reason::{Exit, ExitReason},
-    rt,
+    link::ExitSignal,
+    mailbox::{self, Mailbox},
+    reason::ExitReason,
     spec::ChildSpec,
-    sys::{Inspect, Port},
 };
-use futures::{FutureExt, StreamExt, select_biased};
-use std::{
-    any::Any,
-    fmt::{self, Debug},
-    future::{Future, poll_fn},
-    ops::Deref,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::Poll,
-    time::Duration,
-};
+use std::{fmt::Debug, future::Future};
 
-/// What a server does with what it gets. The value itself is the state.
+/// What a handler returns. `Err` stops the server as [`Next::stop`] does, so that `?` reads well.
+pub type Verdict<S> = Result<Next<<S as Server>::Continue>, ExitReason>;
+
+/// A process that answers calls, one message at a time: `gen_server`.
+///
+/// | gen_server | here |
+/// | --- | --- |
+/// | `{ok, State}`, `{ok, State, {continue, C}}`, `ignore`, `{stop, Reason}` | `Ok(state.into())`, `Ok(Init::new(state).then(c))`, `Ok(Init::ignore())`, `Err(reason)` |
+/// | `{reply, Answer, State}` | `Ok(Next::reply(from, answer))`, typed by the call's [`Reply`](crate::Reply) |
+/// | `{noreply, State}`, `{noreply, State, 500}`, `{noreply, State, {continue, C}}` | `Ok(Next::noreply())` and its `.timeout(…)`, `.then(c)` |
+/// | `{stop, Reason, State}`, `{stop, Reason, Answer, State}` | `Ok(Next::stop(reason))` or `Err(reason)`, and `.and_reply(from, answer)` |
+/// | `From` kept for a later `gen_server:reply` | keep the call's `Reply` and [`send`](crate::Reply::send) it at any time, from anywhere |
+/// | `handle_info(timeout, …)` | [`handle_timeout`](Self::handle_timeout) |
+/// | `hibernate` | nothing: it shrinks a process's heap, and a future that waits has none of its own |
+///
+/// The mailbox outlives a crash: what was queued is handled by the next incarnation, only the message in hand is lost. An order to shut
+/// down does not queue behind messages, as it does in Erlang; they wait for the next incarnation.
 ///
 /// ```
-/// use std::{convert::Infallible, time::Duration};
-/// use supervisors::{ExitReason, Flags, Init, Me, Next, Reply, Server, SupervisorSpec, ChildSpec, server, start, sys};
+/// use std::time::Duration;
+/// use supervisors::{ChildSpec, ExitReason, Flags, Init, Next, Reply, Server, ServerProcess, SupervisorSpec, Verdict, start};
 ///
 /// #[derive(Debug)]
-/// struct Account { balance: u64 }
+/// struct Counter {
+///     count: u64,
+/// }
 ///
 /// #[derive(Debug)]
 /// enum Call {
-///     /// Each call is answered through its own `Reply`, now or later.
-///     Balance(Reply<u64>),
-///     Withdraw { amount: u64, reply: Reply<Result<u64, &'static str>> },
+///     /// From anyone: the count so far.
+///     Count(Reply<u64>),
 /// }
 ///
-/// impl Server for Account {
+/// impl Server for Counter {
 ///     type Args = u64;
 ///     type Call = Call;
 ///     type Cast = u64;
-///     type Info = Infallible;
-///     type Continue = Infallible;
+///     type Info = ();
+///     type Continue = ();
 ///
-///     async fn init(balance: u64, _me: &Me<Self>) -> Result<Init<Self>, ExitReason> {
-///         Ok(Init::Up(Account { balance }, Next::Wait))
+///     async fn init(first: u64, _: &ServerProcess<Self>) -> Result<Init<Self>, ExitReason> {
+///         Ok(Self { count: first }.into())
 ///     }
-///     async fn handle_call(&mut self, call: Call, _me: &Me<Self>) -> Next<Self> {
-///         match call {
-///             Call::Balance(reply) => _ = reply.send(self.balance),
-///             Call::Withdraw { amount, reply } => _ = reply.send(match self.balance.checked_sub(amount) {
-///                 Some(left) => { self.balance = left; Ok(left) }
-///                 None => Err("not enough"),
-///             }),
-///         }
-///         Next::Wait
+///
+///     async fn handle_call(&mut self, Call::Count(from): Call, _: &ServerProcess<Self>) -> Verdict<Self> {
+///         Ok(Next::reply(from, self.count))
 ///     }
-///     async fn handle_cast(&mut self, deposit: u64, _me: &Me<Self>) -> Next<Self> {
-///         self.balance += deposit;
-///         Next::Wait
+///
+///     async fn handle_cast(&mut self, more: u64, _: &ServerProcess<Self>) -> Verdict<Self> {
+///         self.count += more;
+///         Ok(Next::noreply())
 ///     }
 /// }
 ///
-/// # async_std::task::block_on(async {
-/// let (account, child) = server::<Account>("account", 10);
-/// let system = start(ChildSpec::supervisor("bank_sup", move || SupervisorSpec {
+/// let (counter, mailbox) = Counter::mailbox();
+/// let system = start(ChildSpec::supervisor("top_sup", move || SupervisorSpec {
 ///     flags: Flags::one_for_one(),
-///     children: vec![child.clone()],
+///     children: vec![Counter::child_spec("counter", &mailbox, 40)],
 /// }));
-/// account.cast(5).unwrap();
-/// let second = Duration::from_secs(1);
-/// let left = account.call(second, |reply| Call::Withdraw { amount: 12, reply }).await;
-/// assert_eq!(left, Ok(Ok(3)));
-/// assert_eq!(sys::get_state(account.pid().unwrap(), second).await.unwrap(), "Account { balance: 3 }");
-/// # system.stop(second).await;
+/// # async_std::task::block_on(async {
+/// counter.cast(2).unwrap();
+/// assert_eq!(counter.call(Duration::from_secs(1), Call::Count).await, Ok(42));
+/// # system.stop(Duration::from_secs(5)).await;
 /// # });
 /// ```
-pub trait Server: Debug + Send + Sized + 'static {
-    /// What every incarnation starts from.
+pub trait Server: Debug + Sized + Send + 'static {
+    /// Given to every incarnation's `init`: the child spec keeps it.
     type Args: Clone + Send + Sync + 'static;
-    /// What it is asked; each variant carries the [`Reply`] that answers it. A reply that is dropped tells the caller at once
-    /// ([`CallError::Down`]); one that is kept answers later (OTP's `noreply` and `reply/2`).
+    /// An enum of what can be asked; the [`Reply`](crate::Reply) in each variant says what the answer is.
     type Call: Debug + Send + 'static;
-    /// What it is told.
+    /// What can be told.
     type Cast: Debug + Send + 'static;
-    /// What comes from elsewhere: `Down` of a monitor, timers, signals of links. `Infallible` when nothing does.
+    /// Everything else that comes: a monitor's `Down`, a timer.
     type Info: Debug + Send + 'static;
-    /// What it goes on with by itself, before any message. `Infallible` when there is nothing.
+    /// Work that a handler leaves to be done next, before any other message.
     type Continue: Debug + Send + 'static;
 
-    /// The supervisor waits for it. `Err`: the start has failed, and this is why.
-    fn init(args: Self::Args, me: &Me<Self>) -> impl Future<Output = Result<Init<Self>, ExitReason>> + Send;
+    /// Makes the state. The supervisor waits for it, and its `Err` or panic is a start that failed.
+    fn init(
+        args: Self::Args,
+        server: &ServerProcess<Self>,
+    ) -> impl Future<Output = Result<Init<Self>, ExitReason>> + Send;
 
-    /// Somebody waits for an answer.
-    fn handle_call(&mut self, call: Self::Call, me: &Me<Self>) -> impl Future<Output = Next<Self>> + Send;
-
-    /// Nobody waits.
-    fn handle_cast(&mut self, cast: Self::Cast, me: &Me<Self>) -> impl Future<Output = Next<Self>> + Send;
-
-    /// Without one of its own a server drops what it gets here, with a warning.
-    fn handle_info(&mut self, info: Self::Info, me: &Me<Self>) -> impl Future<Output = Next<Self>> + Send {
-        log::warn!(target: "sasl", "{me:?} got {info:?}, and does not handle it");
-        async { Next::Wait }
+    /// Without it, a call stops the server with `bad_call`.
+    fn handle_call(
+        &mut self,
+        call: Self::Call,
+        server: &ServerProcess<Self>,
+    ) -> impl Future<Output = Verdict<Self>> + Send {
+        let _ = server;
+        async move { Err(ExitReason::Error(format!("bad_call: {call:?}"))) }
     }
 
-    /// After [`Next::Continue`].
-    fn handle_continue(&mut self, _what: Self::Continue, _me: &Me<Self>) -> impl Future<Output = Next<Self>> + Send {
-        async { Next::Wait }
+    /// Without it, a cast stops the server with `bad_cast`.
+    fn handle_cast(
+        &mut self,
+        cast: Self::Cast,
+        server: &ServerProcess<Self>,
+    ) -> impl Future<Output = Verdict<Self>> + Send {
+        let _ = server;
+        async move { Err(ExitReason::Error(format!("bad_cast: {cast:?}"))) }
     }
 
-    /// Nothing came for as long as [`Next::Timeout`] said.
-    fn handle_timeout(&mut self, _me: &Me<Self>) -> impl Future<Output = Next<Self>> + Send {
-        async { Next::Wait }
+    /// Without it, the message is logged and forgotten, as `gen_server` does.
+    fn handle_info(
+        &mut self,
+        info: Self::Info,
+        server: &ServerProcess<Self>,
+    ) -> impl Future<Output = Verdict<Self>> + Send {
+        log::warn!(target: "sasl", "{} {} has no handle_info and got {info:?}", server.path(), server.pid());
+        async { Ok(Next::noreply()) }
     }
 
-    /// The last it does: it was told to shut down, a handler stopped it, or a handler panicked (then the state is as the panic left it).
-    /// Not called when it is killed.
-    fn terminate(&mut self, _reason: &ExitReason, _me: &Me<Self>) -> impl Future<Output = ()> + Send {
+    /// After [`Next::then`] or [`Init::then`]. Without it, that stops the server.
+    fn handle_continue(
+        &mut self,
+        work: Self::Continue,
+        server: &ServerProcess<Self>,
+    ) -> impl Future<Output = Verdict<Self>> + Send {
+        let _ = server;
+        async move { Err(ExitReason::Error(format!("bad_continue: {work:?}"))) }
+    }
+
+    /// No message came for as long as [`Next::timeout`] or [`Init::timeout`] said. Without it, nothing happens.
+    fn handle_timeout(&mut self, server: &ServerProcess<Self>) -> impl Future<Output = Verdict<Self>> + Send {
+        let _ = server;
+        async { Ok(Next::noreply()) }
+    }
+
+    /// Makes a message of an exit signal, of a linked process or by [`exit`](crate::exit()): what `process_flag(trap_exit, true)` does for
+    /// a `gen_server`. Without it the server ends with the signal's reason, after [`terminate`](Self::terminate); `normal` is ignored.
+    fn trap(signal: ExitSignal) -> Option<Self::Info> {
+        let _ = signal;
+        None
+    }
+
+    /// The last act: after a stop, an error, a panic in a handler (the state is as the panic left it), and an order to shut down, which
+    /// every server traps. Not after a kill, nor after an `init` that failed. A panic here becomes the exit reason.
+    fn terminate(self, reason: &ExitReason, server: &ServerProcess<Self>) -> impl Future<Output = ()> + Send {
+        let _ = (reason, server);
         async {}
     }
 
-    /// The state for [`sys::get_state_json`](crate::sys::get_state_json), if it is to have one: `serde_json::to_value(self).ok()`.
-    fn to_json(&self) -> Option<serde_json::Value> {
+    /// The state for [`sys::get_state_json`](crate::sys::get_state_json). `None`: it has none. With a state that is `Serialize`:
+    /// `sys::json(self)`.
+    fn state_json(&self) -> Option<String> {
         None
     }
-}
 
-/// What an init comes to.
-#[derive(Debug)]
-pub enum Init<S: Server> {
-    /// It is up.
-    Up(S, Next<S>),
-    /// There is nothing to do: no process, and no fault.
-    Ignore,
-}
-
-/// What a server does next.
-#[derive(Debug)]
-pub enum Next<S: Server> {
-    /// Waits for the next message.
-    Wait,
-    /// The same; when none comes in time, [`Server::handle_timeout`] is called.
-    Timeout(Duration),
-    /// Calls [`Server::handle_continue`] before any message.
-    Continue(S::Continue),
-    /// Ends, by way of [`Server::terminate`].
-    Stop(ExitReason),
-}
-
-/// What is in a server's mailbox.
-pub enum Message<S: Server> {
-    /// Waits for an answer.
-    Call(S::Call),
-    /// Does not.
-    Cast(S::Cast),
-    /// From elsewhere.
-    Info(S::Info),
-}
-
-impl<S: Server> Debug for Message<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Call(call) => write!(f, "call {call:?}"),
-            Self::Cast(cast) => write!(f, "cast {cast:?}"),
-            Self::Info(info) => write!(f, "info {info:?}"),
-        }
-    }
-}
-
-/// Leads to a server, across its restarts.
-pub struct ServerRef<S: Server> {
-    addr: Addr<Message<S>>,
-    /// 0: none yet.
-    pid: Arc<AtomicU64>,
-}
-
-impl<S: Server> Clone for ServerRef<S> {
-    fn clone(&self) -> Self {
-        Self { addr: self.addr.clone(), pid: self.pid.clone() }
-    }
-}
-
-impl<S: Server> Debug for ServerRef<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ServerRef({} waiting)", self.addr.len())
-    }
-}
-
-impl<S: Server> ServerRef<S> {
-    /// Sends what `make` makes of a [`Reply`], and waits for the answer, at most `timeout`.
-    pub async fn call<R>(&self, timeout: Duration, make: impl FnOnce(Reply<R>) -> S::Call) -> Result<R, CallError> {
-        self.addr.call(timeout, |reply| Message::Call(make(reply))).await
+    /// The address for callers, and the mailbox for [`child_spec`](Self::child_spec). Both outlive restarts.
+    fn mailbox() -> (ServerAddr<Self>, Mailbox<Message<Self>>) {
+        let (addr, mailbox) = mailbox::mailbox();
+        (ServerAddr { addr }, mailbox)
     }
 
-    /// Never waits.
-    pub fn cast(&self, cast: S::Cast) -> Result<(), CastError<Message<S>>> {
-        self.addr.cast(Message::Cast(cast))
+    /// As [`mailbox`](Self::mailbox), for at most `capacity` waiting messages.
+    fn bounded_mailbox(capacity: usize) -> (ServerAddr<Self>, Mailbox<Message<Self>>) {
+        let (addr, mailbox) = mailbox::bounded_mailbox(capacity);
+        (ServerAddr { addr }, mailbox)
     }
 
-    /// Never waits.
-    pub fn info(&self, info: S::Info) -> Result<(), CastError<Message<S>>> {
-        self.addr.cast(Message::Info(info))
-    }
-
-    /// For monitors, links and timers, which wrap what they send: `|down| Message::Info(Info::Down(down))`.
-    pub fn addr(&self) -> &Addr<Message<S>> {
-        &self.addr
-    }
-
-    /// Of the present incarnation, or of the last one while none runs; `None` before the first.
-    pub fn pid(&self) -> Option<Pid> {
-        let pid = self.pid.load(Ordering::Acquire);
-        (pid != 0).then_some(Pid(pid))
-    }
-}
-
-/// A server's own process and address, in its handlers.
-pub struct Me<S: Server> {
-    process: Process,
-    server: ServerRef<S>,
-}
-
-impl<S: Server> Me<S> {
-    /// Its own address.
-    pub fn server(&self) -> &ServerRef<S> {
-        &self.server
-    }
-}
-
-impl<S: Server> Deref for Me<S> {
-    type Target = Process;
-
-    fn deref(&self) -> &Process {
-        &self.process
-    }
-}
-
-impl<S: Server> Debug for Me<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.process.fmt(f)
-    }
-}
-
-/// A server's address and its child spec: permanent, it traps exits, and its init is awaited.
-pub fn server<S: Server>(id: impl Into<String>, args: S::Args) -> (ServerRef<S>, ChildSpec) {
-    let (addr, mailbox) = mailbox();
-    let server = ServerRef { addr, pid: Arc::default() };
-    let own = server.clone();
-    let spec = ChildSpec::worker(id, move |process| {
-        own.pid.store(process.pid().0, Ordering::Release);
-        run(Me { process, server: own.clone() }, mailbox.clone(), args.clone())
-    });
-    (server, spec.awaits_init().trap_exit())
-}
-
-struct Inside<'a, S>(&'a mut S);
-
-impl<S: Server> Inspect for Inside<'_, S> {
-    fn text(&self) -> String {
-        format!("{:?}", self.0)
-    }
-
-    fn json(&self) -> Option<serde_json::Value> {
-        self.0.to_json()
-    }
-
-    fn as_any(&mut self) -> &mut dyn Any {
-        self.0
-    }
-}
-
-/// A panic of `work` is its result.
-pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, ExitReason> {
-    let mut work = pin!(work);
-    poll_fn(|cx| match panics::catch(|| work.as_mut().poll(cx)) {
-        Ok(polled) => polled.map(Ok),
-        Err(panic) => Poll::Ready(Err(panic)),
-    })
-    .await
-}
-
-async fn run<S: Server>(me: Me<S>, mailbox: Mailbox<Message<S>>, args: S::Args) -> Exit {
-    let (mut state, mut next) = match S::init(args, &me).await? {
-        Init::Up(state, next) => (state, next),
-        Init::Ignore => return Ok(()),
-    };
-    me.shows(&mailbox);
-    let mut port = Port::open(me.entry.clone());
-    me.ready();
-    let mut inbox = mailbox.stream();
-    let shutdown = me.shutdown_requested().fuse();
-    let mut shutdown = pin!(shutdown);
-    let reason = loop {
-        let limit = match next {
-            Next::Stop(reason) => break reason,
-            Next::Continue(what) => {
-                next = match caught(state.handle_continue(what, &me)).await {
-                    Ok(next) => next,
-                    Err(panic) => break panic,
-                };
-                continue;
-            }
-            Next::Timeout(limit) => Some(limit),
-            Next::Wait => None,
-        };
-        let suspended = port.is_suspended();
-        let message = async { if suspended { std::future::pending().await } else { inbox.next().await } };
-        let late = async {
-            match limit {
-                Some(limit) if !suspended => rt::sleep(limit).await,
-                _ => std::future::pending().await,
-            }
-        };
-        let handled = select_biased! {
-            () = shutdown => break me.entry.exit_reason(),
-            order = port.orders().next() => {
-                if let Some(order) = order {
-                    port.obey(order, &mut Inside(&mut state));
-                }
-                next = limit.map_or(Next::Wait, Next::Timeout);
-                continue;
-            }
-            message = pin!(message.fuse()) => match message {
-                Some(message) => {
-                    port.on_message(&message);
-                    match message {
-                        Message::Call(call) => caught(state.handle_call(call, &me)).await,
-                        Message::Cast(cast) => caught(state.handle_cast(cast, &me)).await,
-                        Message::Info(info) => caught(state.handle_info(info, &me)).await,
-                    }
-                }
-                // We hold a sender: not reached.
-                None => break ExitReason::Normal,
-            },
-            () = pin!(late.fuse()) => caught(state.handle_timeout(&me)).await,
-        };
-        next = match handled {
-            Ok(next) => next,
-            Err(panic) => break panic,
-        };
-    };
-    drop(port);
-    caught(state.terminate(&reason, &me)).await?;
-    match reason {
-        ExitReason::Normal => Ok(()),
-        reason => Err(reason),
+    /// A worker that runs this server. It awaits `init` and traps exits; the rest is a child spec's default.
+    fn child_spec(id: impl Into<String>, mailbox: &Mailbox<Message<Self>>, args: Self::Args) -> ChildSpec {
+        let mailbox = mailbox.clone();
+        let start = move |process| run::run::<Self>(process, mailbox.clone(), args.clone());
+        ChildSpec::worker(id, start).awaits_init().trap_exit()
     }
 }

@@ -22,7 +22,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -87,8 +87,6 @@ pub(crate) struct Entry {
     awaits_init: bool,
     to_parent: Option<flume::Sender<Notice>>,
     flags: AtomicU8,
-    /// A generic process that holds still: see `sys`.
-    pub(crate) suspended: AtomicBool,
     /// Of the task or thread that runs it.
     pub(crate) waker: AtomicWaker,
     /// Opened when a shutdown is requested.
@@ -131,7 +129,6 @@ impl Entry {
             awaits_init: spec.rule.awaits_init,
             to_parent,
             flags: AtomicU8::new(0),
-            suspended: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             gate: OnceLock::new(),
             polls: AtomicU64::new(0),

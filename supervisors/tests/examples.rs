@@ -11,7 +11,7 @@ use std::{
 };
 
 /// In the order of the lessons.
-const EXAMPLES: [&str; 14] = [
+const EXAMPLES: [&str; 16] = [
     "let_it_crash",
     "one_for_one",
     "rest_for_one",
@@ -26,6 +26,8 @@ const EXAMPLES: [&str; 14] = [
     "poisoned_message",
     "crews",
     "bastion_strategies",
+    "generic_server",
+    "state_machine",
 ];
 
 fn folder() -> PathBuf {
@@ -106,6 +108,8 @@ examples!(
     poisoned_message,
     crews,
     bastion_strategies,
+    generic_server,
+    state_machine,
 );
 
 #[test]

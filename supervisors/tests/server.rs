@@ -1,249 +1,340 @@
-//! The generic server against what OTP's `gen_server` does.
+//! Generic servers: each return value of `gen_server`'s callbacks, and when `terminate` is called.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
-
 use common::*;
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 use supervisors::*;
 
-/// What happened, in order.
-type Diary = Arc<Mutex<Vec<String>>>;
-
-#[derive(Debug)]
-struct Clerk {
+/// Does what it is told, and writes it down.
+struct Puppet {
     diary: Diary,
-    count: u32,
+    kept: Vec<Reply<&'static str>>,
+    poisoned: bool,
+}
+
+impl Puppet {
+    fn answer(&mut self, text: &'static str) {
+        for from in self.kept.drain(..) {
+            from.send(text);
+        }
+    }
+}
+
+impl std::fmt::Debug for Puppet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Puppet({} kept)", self.kept.len())
+    }
+}
+
+#[derive(Clone)]
+struct Args {
+    diary: Diary,
+    first: First,
+}
+
+#[derive(Clone, Copy)]
+enum First {
+    Wait,
+    Continue,
+    Timeout,
+    Ignore,
+    Fail,
+    Panic,
 }
 
 #[derive(Debug)]
 enum Call {
-    Count(Reply<u32>),
-    /// Answered by the next cast.
-    Later(Reply<u32>),
-    Fail(#[expect(dead_code, reason = "dropped unanswered by the panic")] Reply<u32>),
+    Reply(Reply<&'static str>),
+    Keep(Reply<&'static str>),
+    Continue(Reply<&'static str>),
+    Timeout(Reply<&'static str>),
+    Stop(Reply<&'static str>),
+    StopAndPanic(Reply<&'static str>),
+    Error(Reply<&'static str>),
+    Panic(Reply<&'static str>),
+    PanicLater(Reply<&'static str>),
+    Drop(Reply<&'static str>),
 }
 
 #[derive(Debug)]
 enum Cast {
-    Add(u32),
-    Continue,
-    Idle(Duration),
+    Note(&'static str),
+    AnswerKept,
     Stop(ExitReason),
-    Answer,
 }
 
-impl Clerk {
-    fn note(&self, line: impl Into<String>) {
-        self.diary.lock().unwrap().push(line.into());
-    }
-}
-
-static LATER: Mutex<Option<Reply<u32>>> = Mutex::new(None);
-
-impl Server for Clerk {
-    type Args = (Diary, &'static str);
+impl Server for Puppet {
+    type Args = Args;
     type Call = Call;
     type Cast = Cast;
     type Info = Down;
     type Continue = &'static str;
 
-    async fn init((diary, how): Self::Args, me: &Me<Self>) -> Result<Init<Self>, ExitReason> {
-        diary.lock().unwrap().push(format!("init {}", me.incarnation()));
-        let clerk = Clerk { diary, count: 0 };
-        match how {
-            "ignore" => Ok(Init::Ignore),
-            "fail" => Err(ExitReason::error("no desk")),
-            "continue" => Ok(Init::Up(clerk, Next::Continue("the rest of init"))),
-            _ => Ok(Init::Up(clerk, Next::Wait)),
+    async fn init(args: Args, server: &ServerProcess<Self>) -> Result<Init<Self>, ExitReason> {
+        let Args { diary, first } = args;
+        diary.write(format!("init{}", server.incarnation()));
+        let init = Init::new(Self { diary, kept: Vec::new(), poisoned: false });
+        match first {
+            First::Wait => Ok(init),
+            First::Continue => Ok(init.then("first")),
+            First::Timeout => Ok(init.timeout(Duration::from_millis(1))),
+            First::Ignore => Ok(Init::ignore()),
+            First::Fail => Err(ExitReason::error("no")),
+            First::Panic => panic!("in init"),
         }
     }
 
-    async fn handle_call(&mut self, call: Call, _me: &Me<Self>) -> Next<Self> {
+    async fn handle_call(&mut self, call: Call, server: &ServerProcess<Self>) -> Verdict<Self> {
         match call {
-            Call::Count(reply) => drop(reply.send(self.count)),
-            Call::Later(reply) => *LATER.lock().unwrap() = Some(reply),
-            Call::Fail(_) => panic!("in a handler"),
+            Call::Reply(from) => Ok(Next::reply(from, "now")),
+            Call::Keep(from) => {
+                self.kept.push(from);
+                Ok(Next::noreply())
+            }
+            Call::Continue(from) => {
+                server.addr().cast(Cast::Note("queued")).map_err(ExitReason::error)?;
+                self.kept.push(from);
+                Ok(Next::noreply().then("work"))
+            }
+            Call::Timeout(from) => {
+                self.kept.push(from);
+                Ok(Next::noreply().timeout(Duration::ZERO))
+            }
+            Call::Stop(from) => Ok(Next::stop(ExitReason::Normal).and_reply(from, "last")),
+            Call::StopAndPanic(from) => {
+                self.poisoned = true;
+                Ok(Next::stop(ExitReason::Normal).and_reply(from, "still"))
+            }
+            Call::Error(_from) => Err(ExitReason::error("on purpose")),
+            Call::Panic(_from) => panic!("at once"),
+            Call::PanicLater(_from) => {
+                async_std::task::yield_now().await;
+                panic!("later")
+            }
+            Call::Drop(_from) => Ok(Next::noreply()),
         }
-        Next::Wait
     }
 
-    async fn handle_cast(&mut self, cast: Cast, _me: &Me<Self>) -> Next<Self> {
+    async fn handle_cast(&mut self, cast: Cast, _: &ServerProcess<Self>) -> Verdict<Self> {
         match cast {
-            Cast::Add(n) => self.count += n,
-            Cast::Continue => return Next::Continue("as asked"),
-            Cast::Idle(limit) => return Next::Timeout(limit),
-            Cast::Stop(reason) => return Next::Stop(reason),
-            Cast::Answer => drop(LATER.lock().unwrap().take().unwrap().send(7)),
+            Cast::Note(note) => self.diary.write(note),
+            Cast::AnswerKept => self.answer("kept"),
+            Cast::Stop(reason) => return Ok(Next::stop(reason)),
         }
-        Next::Wait
+        Ok(Next::noreply())
     }
 
-    async fn handle_info(&mut self, down: Down, _me: &Me<Self>) -> Next<Self> {
-        self.note(format!("down: {}", down.reason));
-        Next::Wait
+    async fn handle_info(&mut self, down: Down, _: &ServerProcess<Self>) -> Verdict<Self> {
+        self.diary.write(format!("down:{}", down.reason));
+        Ok(Next::noreply())
     }
 
-    async fn handle_continue(&mut self, what: &'static str, _me: &Me<Self>) -> Next<Self> {
-        self.note(format!("continue: {what}"));
-        Next::Wait
+    async fn handle_continue(&mut self, work: &'static str, _: &ServerProcess<Self>) -> Verdict<Self> {
+        self.diary.write(format!("continue:{work}"));
+        self.answer("continued");
+        Ok(Next::noreply())
     }
 
-    async fn handle_timeout(&mut self, _me: &Me<Self>) -> Next<Self> {
-        self.note("timeout");
-        Next::Wait
+    async fn handle_timeout(&mut self, _: &ServerProcess<Self>) -> Verdict<Self> {
+        self.diary.write("timeout");
+        self.answer("timed out");
+        Ok(Next::noreply())
     }
 
-    async fn terminate(&mut self, reason: &ExitReason, _me: &Me<Self>) {
-        self.note(format!("terminate: {}", kind(reason)));
-    }
-}
-
-fn kind(reason: &ExitReason) -> String {
-    match reason {
-        ExitReason::Panic { message, .. } => format!("panic {message}"),
-        other => other.to_string(),
-    }
-}
-
-struct Office {
-    clerk: ServerRef<Clerk>,
-    diary: Diary,
-    system: System,
-}
-
-fn open(how: &'static str, restart: Restart) -> Office {
-    let diary = Diary::default();
-    let (clerk, spec) = server::<Clerk>("clerk", (diary.clone(), how));
-    let spec = spec.restart(restart);
-    let system = start(ChildSpec::supervisor("office_sup", move || one_for_one(vec![spec.clone()])));
-    Office { clerk, diary, system }
-}
-
-impl Office {
-    async fn says(&self, last: &str) {
-        until(|| self.diary.lock().unwrap().last().is_some_and(|line| line == last)).await;
-    }
-
-    async fn count(&self) -> Result<u32, CallError> {
-        self.clerk.call(LONG, Call::Count).await
-    }
-}
-
-#[test]
-fn calls_are_answered_in_their_turn_after_the_casts_before_them() {
-    let office = open("", Restart::Permanent);
-    wait(async {
-        for n in 1..=10 {
-            office.clerk.cast(Cast::Add(n)).unwrap();
-        }
-        assert_eq!(office.count().await, Ok(55));
-        office.system.stop(LONG).await;
-        assert_eq!(*office.diary.lock().unwrap(), ["init 0", "terminate: shutdown"]);
-    });
-}
-
-#[test]
-fn a_call_may_be_answered_later_while_others_are_served() {
-    let office = open("", Restart::Permanent);
-    wait(async {
-        let later = office.clerk.call(LONG, Call::Later);
-        let others = async {
-            until(|| LATER.lock().unwrap().is_some()).await;
-            assert_eq!(office.count().await, Ok(0));
-            office.clerk.cast(Cast::Answer).unwrap();
+    async fn terminate(self, reason: &ExitReason, _: &ServerProcess<Self>) {
+        assert!(!self.poisoned, "poisoned");
+        let reason = match reason {
+            ExitReason::Panic { message, .. } => format!("panic:{message}"),
+            reason => reason.to_string(),
         };
-        assert_eq!(futures::join!(later, others).0, Ok(7));
-        office.system.stop(LONG).await;
-    });
+        self.diary.write(format!("terminate:{reason}"));
+    }
+}
+
+struct Stage {
+    system: System,
+    puppet: ServerAddr<Puppet>,
+    diary: Diary,
+}
+
+fn stage(first: First, restart: Restart) -> Stage {
+    let (puppet, mailbox) = Puppet::mailbox();
+    let diary = Diary::default();
+    let args = Args { diary: diary.clone(), first };
+    let system = start(ChildSpec::supervisor("top_sup", move || {
+        one_for_one(vec![sleeper("next"), Puppet::child_spec("puppet", &mailbox, args.clone()).restart(restart)])
+    }));
+    Stage { system, puppet, diary }
+}
+
+impl Stage {
+    async fn call(&self, call: impl FnOnce(Reply<&'static str>) -> Call) -> Result<&'static str, CallError> {
+        self.puppet.call(LONG, call).await
+    }
+
+    async fn end(self) -> String {
+        self.system.stop(LONG).await;
+        self.diary.read()
+    }
 }
 
 #[test]
-fn a_panic_in_a_handler_tells_the_caller_terminates_and_restarts_with_a_new_state() {
-    let office = open("", Restart::Permanent);
+fn a_call_is_answered_at_once_or_later_or_by_the_work_it_left() {
     wait(async {
-        office.clerk.cast(Cast::Add(5)).unwrap();
-        assert_eq!(office.count().await, Ok(5));
-        let first = office.clerk.pid();
-        assert_eq!(office.clerk.call(LONG, Call::Fail).await, Err(CallError::Down));
-        // Sent to the address, it waits for the next incarnation.
-        assert_eq!(office.count().await, Ok(0));
-        assert_ne!(office.clerk.pid(), first);
-        assert_eq!(*office.diary.lock().unwrap(), ["init 0", "terminate: panic in a handler", "init 1"]);
-        office.system.stop(LONG).await;
+        let stage = stage(First::Wait, Restart::Permanent);
+        assert_eq!(stage.call(Call::Reply).await, Ok("now"));
+        let late = stage.call(Call::Keep);
+        let answer = async { stage.puppet.cast(Cast::AnswerKept) };
+        assert_eq!(futures::join!(late, answer).0, Ok("kept"));
+        assert_eq!(stage.call(Call::Continue).await, Ok("continued"));
+        assert_eq!(stage.call(Call::Timeout).await, Ok("timed out"));
+        assert_eq!(stage.call(Call::Drop).await, Err(CallError::Down));
+        assert_eq!(stage.end().await, "init0 continue:work queued timeout terminate:shutdown");
     });
 }
 
 #[test]
-fn it_stops_with_the_reason_that_a_handler_gives() {
-    for (reason, ends) in [
-        (ExitReason::Normal, "terminate: normal"),
-        (ExitReason::ShutdownWith("done".into()), "terminate: shutdown: done"),
-        (ExitReason::error("no ink"), "terminate: error: no ink"),
-    ] {
-        let office = open("", Restart::Temporary);
+fn a_timeout_of_zero_comes_after_the_messages_that_wait_and_any_message_ends_it() {
+    wait(async {
+        let stage = stage(First::Timeout, Restart::Permanent);
+        until(|| stage.diary.lines() == 2).await;
+        assert_eq!(stage.diary.read(), "init0 timeout");
+        let pid = pid_of(&stage.system, "top_sup/puppet");
+        sys::suspend(pid, LONG).await.unwrap();
+        let late = stage.call(Call::Timeout);
+        let messages = async {
+            stage.puppet.cast(Cast::Note("ends it")).unwrap();
+            stage.puppet.cast(Cast::AnswerKept).unwrap();
+            sys::resume(pid, LONG).await.unwrap();
+        };
+        assert_eq!(futures::join!(late, messages).0, Ok("kept"));
+        assert_eq!(stage.end().await, "ends it terminate:shutdown");
+    });
+}
+
+#[test]
+fn init_may_leave_work_that_the_supervisor_does_not_wait_for() {
+    wait(async {
+        let stage = stage(First::Continue, Restart::Permanent);
+        stage.puppet.cast(Cast::Note("message")).unwrap();
+        assert_eq!(stage.call(Call::Reply).await, Ok("now"));
+        assert_eq!(stage.end().await, "init0 continue:first message terminate:shutdown");
+    });
+}
+
+#[test]
+fn every_end_is_told_to_terminate_with_its_reason() {
+    type Ask = fn(Reply<&'static str>) -> Call;
+    let table: [(Ask, Result<&str, CallError>, &str); 4] = [
+        (Call::Stop, Ok("last"), "terminate:normal"),
+        (Call::Error, Err(CallError::Down), "terminate:error: on purpose"),
+        (Call::Panic, Err(CallError::Down), "terminate:panic:at once"),
+        (Call::PanicLater, Err(CallError::Down), "terminate:panic:later"),
+    ];
+    for (ask, answer, terminate) in table {
         wait(async {
-            assert_eq!(office.count().await, Ok(0));
-            let (addr, inbox) = mailbox();
-            monitor(office.clerk.pid().unwrap(), &addr, |down| down);
-            office.clerk.cast(Cast::Stop(reason.clone())).unwrap();
-            assert_eq!(inbox.recv().await.reason, reason);
-            office.says(ends).await;
-            office.system.stop(LONG).await;
+            let stage = stage(First::Wait, Restart::Permanent);
+            assert_eq!(stage.call(ask).await, answer);
+            assert_eq!(stage.call(Call::Reply).await, Ok("now"), "the address survives the restart");
+            assert!(stage.diary.read().ends_with(&format!("{terminate} init1")));
+            stage.system.stop(LONG).await;
         });
     }
 }
 
 #[test]
-fn it_continues_before_any_message_and_notices_when_nothing_comes() {
-    let office = open("continue", Restart::Permanent);
+fn the_supervisor_hears_the_reason_of_a_stop() {
+    for reason in [ExitReason::Normal, ExitReason::Shutdown, ExitReason::error("x"), ExitReason::environment("y")] {
+        wait(async {
+            let stage = stage(First::Wait, Restart::Temporary);
+            assert_eq!(stage.call(Call::Reply).await, Ok("now"));
+            let pid = pid_of(&stage.system, "top_sup/puppet");
+            let (addr, mailbox) = mailbox();
+            monitor(pid, &addr, |down| down);
+            stage.puppet.cast(Cast::Stop(reason.clone())).unwrap();
+            assert_eq!(mailbox.recv().await, Down { pid, reason });
+            stage.system.stop(LONG).await;
+        });
+    }
+}
+
+#[test]
+fn a_panic_in_terminate_is_the_exit_and_the_caller_is_answered_before() {
     wait(async {
-        office.clerk.cast(Cast::Continue).unwrap();
-        assert_eq!(office.count().await, Ok(0));
-        assert_eq!(*office.diary.lock().unwrap(), ["init 0", "continue: the rest of init", "continue: as asked"]);
-        office.clerk.cast(Cast::Idle(Duration::from_millis(5))).unwrap();
-        office.says("timeout").await;
-        office.system.stop(LONG).await;
+        let stage = stage(First::Wait, Restart::Temporary);
+        assert_eq!(stage.call(Call::Reply).await, Ok("now"));
+        let pid = pid_of(&stage.system, "top_sup/puppet");
+        let (addr, mailbox) = mailbox();
+        monitor(pid, &addr, |down| down);
+        assert_eq!(stage.call(Call::StopAndPanic).await, Ok("still"));
+        let reason = mailbox.recv().await.reason;
+        assert!(matches!(&reason, ExitReason::Panic { message, .. } if message == "poisoned"), "{reason}");
+        stage.system.stop(LONG).await;
     });
 }
 
 #[test]
-fn an_init_that_fails_is_a_failed_start_and_one_that_ignores_is_none() {
-    let office = open("fail", Restart::Permanent);
-    let failed = ExitReason::FailedToStartChild { id: "clerk".into(), reason: Box::new(ExitReason::error("no desk")) };
-    wait(async { assert_eq!(office.system.wait().await, failed) });
-    assert_eq!(*office.diary.lock().unwrap(), ["init 0"]);
-    let office = open("ignore", Restart::Permanent);
+fn an_init_that_fails_is_a_failed_start_and_one_that_ignores_is_a_child_without_a_process() {
     wait(async {
-        until(|| office.system.snapshot().find("*/clerk").iter().any(|clerk| clerk.status == Status::Stopped)).await;
-        office.system.stop(LONG).await;
+        let sup = SupervisorRef::new();
+        let at = sup.clone();
+        let system = start(ChildSpec::supervisor_at("top_sup", at, || one_for_one(vec![])));
+        let try_start = async |first| {
+            let (_, mailbox) = Puppet::mailbox();
+            let diary = Diary::default();
+            let args = Args { diary: diary.clone(), first };
+            let started = sup.start_child(Puppet::child_spec("puppet", &mailbox, args)).await;
+            (started.map(drop), diary.read())
+        };
+        let (failed, diary) = try_start(First::Fail).await;
+        assert_eq!((failed, &*diary), (Err(StartError::Failed(ExitReason::error("no"))), "init0"));
+        let (panicked, diary) = try_start(First::Panic).await;
+        assert!(matches!(panicked, Err(StartError::Failed(ExitReason::Panic { .. }))));
+        assert_eq!(diary, "init0", "nothing to terminate");
+        assert_eq!(try_start(First::Ignore).await.0, Err(StartError::Ignored));
+        system.stop(LONG).await;
     });
 }
 
 #[test]
-fn a_kill_leaves_no_time_to_terminate() {
-    let office = open("", Restart::Permanent);
+fn a_kill_is_not_told_to_terminate() {
     wait(async {
-        assert_eq!(office.count().await, Ok(0));
-        kill(office.clerk.pid().unwrap());
-        office.says("init 1").await;
-        assert_eq!(*office.diary.lock().unwrap(), ["init 0", "init 1"]);
-        office.system.stop(LONG).await;
+        let stage = stage(First::Wait, Restart::Permanent);
+        assert_eq!(stage.call(Call::Reply).await, Ok("now"));
+        let pid = pid_of(&stage.system, "top_sup/puppet");
+        kill(pid);
+        until(|| stage.diary.lines() == 2).await;
+        assert_eq!(stage.diary.read(), "init0 init1");
+        stage.system.stop(LONG).await;
     });
 }
 
 #[test]
-fn what_it_monitors_comes_as_an_info() {
-    let office = open("", Restart::Permanent);
+fn a_monitor_tells_a_server_as_an_info() {
     wait(async {
-        let other = start(sleeper("other"));
-        monitor(other.root(), office.clerk.addr(), Message::Info);
-        other.stop(LONG).await;
-        office.says("down: shutdown").await;
-        office.system.stop(LONG).await;
+        let stage = stage(First::Wait, Restart::Permanent);
+        assert_eq!(stage.call(Call::Reply).await, Ok("now"));
+        let next = pid_of(&stage.system, "top_sup/next");
+        monitor(next, stage.puppet.addr(), Message::Info);
+        kill(next);
+        until(|| stage.diary.lines() == 2).await;
+        assert_eq!(stage.end().await, "init0 down:killed terminate:shutdown");
+    });
+}
+
+#[test]
+fn an_exit_signal_ends_a_server_after_terminate_and_normal_does_not() {
+    wait(async {
+        let stage = stage(First::Wait, Restart::Permanent);
+        assert_eq!(stage.call(Call::Reply).await, Ok("now"));
+        exit(pid_of(&stage.system, "top_sup/puppet"), ExitReason::Normal);
+        assert_eq!(stage.call(Call::Reply).await, Ok("now"));
+        let next = pid_of(&stage.system, "top_sup/next");
+        link(pid_of(&stage.system, "top_sup/puppet"), next);
+        exit(next, ExitReason::error("gone"));
+        until(|| stage.diary.lines() == 3).await;
+        assert_eq!(stage.end().await, "init0 terminate:error: gone init1 terminate:shutdown");
     });
 }

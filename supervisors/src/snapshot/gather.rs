@@ -8,12 +8,10 @@ use crate::{
     reason::ExitReason,
     rt,
     spec::Flags,
+    sys,
     table::Entry,
 };
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 /// What a supervisor knows of a child.
 struct Copied {
@@ -81,7 +79,7 @@ fn process(mut node: Node, entry: Option<&Arc<Entry>>, now: Instant) -> Node {
         Some(None) => ends |= entry.is_ready(),
         None => {}
     }
-    if node.status == Status::Running && entry.suspended.load(Ordering::Relaxed) {
+    if node.status == Status::Running && sys::port::is_suspended(entry.pid) {
         node.status = Status::Suspended;
     }
     if ends {
