@@ -42,7 +42,7 @@ fn specs_and_flags_are_checked_as_otp_checks_them() {
         (any, vec![significant("a")], None),
     ];
     for (flags, rules, expected) in cases {
-        assert_eq!(Machine::new(flags, rules, Instant::now()).err(), expected, "{flags:?}");
+        assert_eq!(Machine::new(flags, rules, crate::rt::now()).err(), expected, "{flags:?}");
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) struct Played {
 
 impl Played {
     pub(super) fn new(flags: Flags, rules: Vec<Rule>, world: World) -> Self {
-        let now = Instant::now();
+        let now = crate::rt::now();
         let mut played = Self {
             machine: Machine::new(flags, rules, now).unwrap(),
             now,
