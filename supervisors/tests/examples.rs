@@ -2,6 +2,8 @@
 //!
 //! With `BLESS=1` in the environment the outputs are written anew instead: read the difference before it is committed.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     env, fs,
     path::{Path, PathBuf},

@@ -110,7 +110,7 @@ fn whatever_dies_the_tree_comes_back_whole_and_nothing_is_left_over() {
                 _ => {
                     let extra = worker(&format!("extra {faults}"), &census);
                     peers.cast_start_child(extra.restart(Restart::Temporary));
-                    peers.cast_terminate_child(&format!("extra {}", dice.below(faults + 1)));
+                    peers.cast_terminate_child(format!("extra {}", dice.below(faults + 1)));
                 }
             }
             faults += 1;

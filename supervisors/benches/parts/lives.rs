@@ -125,7 +125,9 @@ pub(crate) fn monitor(criterion: &mut Criterion) {
         bench.iter_batched(
             || {
                 let pid = async_std::task::block_on(at.start_child(waiting()));
-                pid.inspect(|pid| drop(supervisors::monitor(*pid, &addr, |down| down)))
+                pid.inspect(|pid| {
+                    supervisors::monitor(*pid, &addr, |down| down);
+                })
             },
             |pid| {
                 pid.into_iter().for_each(|pid| exit(pid, ExitReason::Killed));
