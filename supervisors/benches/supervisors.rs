@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p supervisors`. Read medians, and compare only what was measured in one run: the machine is shared.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[path = "parts/bastion_alone.rs"]
 mod bastion_alone;
 #[path = "parts/fault_points.rs"]

@@ -39,8 +39,8 @@
 //! The modules, from the bottom:
 //! `slots` runs jobs on bastion and `rt` is the door to clock, dice and threads; `panics`, `process` and `blocking` turn every way of
 //! ending into one [`ExitReason`]; `table` knows every live process; `machine` decides, as a pure state machine, what a supervisor
-//! does, `driver` does it, and `crew` promises that no child outlives it; `mailbox`, `monitor` and `supervisor_ref` are how
-//! processes reach each other; `snapshot` (drawn by `draw` and `graph`), `events` and `reports` are what people and machines see, `json` how;
+//! does, `driver` does it, and `crew` promises that no child outlives it; `mailbox` (with `reader` and `stash`), `link`, `monitor`, `registry`,
+//! [`groups`], `timer` and `supervisor_ref` are how processes reach each other; `snapshot` (drawn by `draw` and `graph`), `events` and `reports` are what people and machines see, `json` how;
 //! `predict` runs the machine ahead of time, and [`faults`] makes things fail on purpose (`current` tells it in which process).
 //!
 //! It never knows what its processes are for, and never shows bastion to them.
@@ -85,14 +85,16 @@ pub use blocking::BlockingProcess;
 pub use current::current;
 pub use events::{Event, EventKind, Events, history, subscribe, subscribe_with_history};
 pub use json::write_json_line;
-pub use mailbox::{Addr, CallError, CastError, Mailbox, Reply, bounded_mailbox, mailbox};
 pub use link::{ExitSignal, exit, kill, link, unlink};
+pub use mailbox::{Addr, CallError, CastError, Mailbox, Reply, bounded_mailbox, mailbox};
 pub use monitor::{Down, Monitor, demonitor, demonitor_flush, inject_panic, monitor};
 pub use pid::Pid;
 pub use predict::{Dying, GivesUp, PredictError, Prediction, Restarted, Spent, Surviving, Target, predict};
 pub use process::Process;
 pub use reason::{Exit, ExitReason};
-pub use registry::{RegisterError, WhereisError, register, register_addr, registered, unregister, whereis, whereis_addr};
+pub use registry::{
+    RegisterError, WhereisError, register, register_addr, registered, unregister, whereis, whereis_addr,
+};
 pub use reports::{ErrorContext, Offender, Report, ReportKind, Reports, Who, record_to_json, reports};
 pub use server::{Init, Me, Message, Next, Server, ServerRef, server};
 pub use snapshot::{Budget, Node, Rules, Snapshot, Status, Waiting, restarts_in_tree, snapshot};

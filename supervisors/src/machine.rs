@@ -182,6 +182,9 @@ impl Machine {
             timers: BTreeSet::new(),
             history: VecDeque::new(),
         };
+        if flags.period.is_zero() {
+            return Err(BadSpec::ZeroPeriod);
+        }
         for (key, rule) in (0..).zip(rules) {
             machine.check(&rule)?;
             if machine.by_id.insert(rule.id.clone(), key).is_some() {

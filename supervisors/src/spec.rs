@@ -83,7 +83,7 @@ pub struct Flags {
     pub strategy: Strategy,
     /// The supervisor gives up when **more** than this many restarts happen within `period`.
     pub intensity: u32,
-    /// The sliding window for `intensity`.
+    /// The sliding window for `intensity`; not zero.
     pub period: Duration,
     /// Whether it ends by itself when significant children have ended.
     pub auto_shutdown: AutoShutdown,
@@ -146,6 +146,8 @@ pub enum BadSpec {
     },
     /// A simple_one_for_one supervisor starts without children.
     NotEmpty,
+    /// OTP's `invalid_period`: it must be longer than nothing.
+    ZeroPeriod,
 }
 
 impl fmt::Display for BadSpec {
@@ -157,6 +159,7 @@ impl fmt::Display for BadSpec {
             }
             Self::SignificantPermanent { id } => write!(f, "{id} is significant and permanent"),
             Self::NotEmpty => f.write_str("a simple_one_for_one supervisor starts without children"),
+            Self::ZeroPeriod => f.write_str("the period is zero"),
         }
     }
 }

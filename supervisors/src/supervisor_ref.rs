@@ -252,7 +252,8 @@ impl SupervisorRef {
         *lock(&self.0.pid)
     }
 
-    /// Starts a child, as the last one. Answered when it is up: at once, or when it is `ready` if its spec awaits init.
+    /// Starts a child, as the last one. Answered when it is up: at once, or when it is `ready` if its spec awaits init. In a
+    /// rest_for_one or one_for_all supervisor it waits until older siblings are up, also through their back-off.
     pub async fn start_child(&self, spec: ChildSpec) -> Result<Pid, StartError> {
         let ask = |answer| Request::Start(spec, Some(answer));
         self.ask(ask).await.unwrap_or(Err(StartError::NoSupervisor))

@@ -1,6 +1,6 @@
 //! Looking into a generic server or state machine while it runs, from its [`Pid`] alone: OTP's module `sys`.
 //!
-//! Each has a [`Port`] beside its mailbox, which is answered before any message and also while it is suspended. Processes that are
+//! Each has a port beside its mailbox, which is answered before any message and also while it is suspended. Processes that are
 //! neither have no port: [`SysError::NotGeneric`].
 
 use crate::{
@@ -72,7 +72,7 @@ pub async fn get_state_json(pid: Pid, timeout: Duration) -> Result<serde_json::V
 }
 
 /// Lets `change` change the state, between two messages. `S` is the type that implements [`Server`](crate::Server) or
-/// [`StateMachine`](crate::StateMachine).
+/// `StateMachine`.
 pub async fn replace_state<S: 'static>(
     pid: Pid,
     timeout: Duration,
@@ -109,7 +109,7 @@ pub async fn log(pid: Pid, timeout: Duration, keep: usize) -> Result<(), SysErro
     ask(pid, timeout, |answer| Order::Keep(keep, answer)).await
 }
 
-/// What [`log`] has kept, oldest first.
+/// What [`log()`] has kept, oldest first.
 pub async fn get_log(pid: Pid, timeout: Duration) -> Result<Vec<String>, SysError> {
     ask(pid, timeout, Order::Kept).await
 }

@@ -2,7 +2,7 @@
 //!
 //! With `BLESS=1` in the environment the outputs are written anew instead: read the difference before it is committed.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
     env, fs,

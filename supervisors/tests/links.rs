@@ -1,5 +1,5 @@
 //! Links and exit signals, held against what Erlang/OTP 25 answers to the same cases.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 mod common;
 use common::*;
@@ -131,6 +131,37 @@ fn erlang() -> Vec<(Case, ExitReason, Fate, Fate)> {
         (Unlinked, oops(), Alive, Alive),
         (Unlinked, killed(), Alive, Alive),
     ]
+}
+
+/// As `tests/erlang/links.escript` prints it.
+fn in_words(fate: &Fate) -> String {
+    let why = |reason: &ExitReason| match reason {
+        ExitReason::NoProc => "noproc".to_string(),
+        ExitReason::Error(text) => text.clone(),
+        reason => reason.to_string(),
+    };
+    match fate {
+        Fate::Alive => "alive".to_string(),
+        Fate::Ends(reason) => format!("ends:{}", why(reason)),
+        Fate::Told(by, reason) => format!("told:{}:{}", format!("{by:?}").to_lowercase(), why(reason)),
+    }
+}
+
+#[test]
+fn the_table_is_what_erlang_prints() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/erlang/links.escript");
+    let Ok(output) = std::process::Command::new("escript").arg(script).output() else {
+        assert!(std::env::var_os("CI").is_none(), "CI has to compare with Erlang itself: install erlang-base");
+        eprintln!("NOT CHECKED against Erlang: there is no escript here (Debian: erlang-base)");
+        return;
+    };
+    let theirs = String::from_utf8(output.stdout).unwrap();
+    let line = |(case, reason, plain, trapping): (Case, ExitReason, Fate, Fate)| {
+        let reason = in_words(&Fate::Ends(reason)).replace("ends:", "");
+        format!("{case:?} {reason} {} {}\n", in_words(&plain), in_words(&trapping))
+    };
+    let ours: String = erlang().into_iter().map(line).collect();
+    assert_eq!(theirs, ours);
 }
 
 #[test]

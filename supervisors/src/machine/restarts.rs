@@ -38,7 +38,11 @@ impl Machine {
                 self.stopping.remove(&key);
                 self.put_away(key, after, out);
             }
-            _ if marked => self.put_away(key, After::StartAgain, out),
+            // It was to be told to end, and was faster: OTP reports that as it reports one that was told.
+            _ if marked => {
+                out.extend(shutdown_report(&child.rule, pid, reason, false).map(Action::Report));
+                self.put_away(key, After::StartAgain, out);
+            }
             State::Starting { .. } if reason == ExitReason::Normal => self.ignored(key, out),
             // Whoever asked is told why; there is no report.
             State::Starting { .. } if child.fresh.is_some() => self.start_refused(key, reason, out),
@@ -127,7 +131,13 @@ impl Machine {
 
     /// A significant child has ended by itself, for good.
     fn auto_shutdown(&mut self, out: &mut Vec<Action>) {
-        let more = || self.children.values().any(|child| child.rule.significant && child.state != State::Stopped);
+        // One that is being terminated, and will not come back, is not waited for.
+        let stays = |key: &Key, child: &Child| match child.state {
+            State::Stopped | State::Stopping { after: After::Stay, .. } => false,
+            State::Stopping { .. } => child.rule.restart != Restart::Temporary,
+            _ => child.rule.restart != Restart::Temporary || !self.to_stop.contains(key),
+        };
+        let more = || self.children.iter().any(|(key, child)| child.rule.significant && stays(key, child));
         let ends = match self.flags.auto_shutdown {
             AutoShutdown::Never => false,
             AutoShutdown::AnySignificant => true,
@@ -273,7 +283,9 @@ impl Machine {
                     self.to_stop.insert(key);
                 }
                 State::Waiting | State::BackingOff { .. } => child.state = State::Stopped,
-                State::Launching | State::Stopping { .. } | State::Stopped => {}
+                // Terminated just now: the others wait for it, as they do in OTP.
+                State::Stopping { .. } => drop(self.stopping.insert(key)),
+                State::Launching | State::Stopped => {}
             }
         }
     }
@@ -349,9 +361,9 @@ fn parks(child: &Child, reason: &ExitReason) -> bool {
 fn shutdown_report(rule: &Rule, pid: Pid, reason: ExitReason, killed: bool) -> Option<Report> {
     let id = rule.id.clone();
     match (&reason, rule.shutdown) {
-        (ExitReason::Killed, Shutdown::BrutalKill) if killed => None,
+        (ExitReason::Killed, Shutdown::BrutalKill) => None,
         (ExitReason::Killed, Shutdown::Timeout(limit)) if killed => Some(Report::ShutdownTimeout { id, pid, limit }),
-        (ExitReason::Shutdown, _) => None,
+        (ExitReason::Shutdown, Shutdown::Timeout(_) | Shutdown::Infinity) => None,
         (other, _) if other.is_normal() && rule.restart != Restart::Permanent => None,
         _ => Some(Report::ShutdownError { id, pid, reason }),
     }

@@ -3,9 +3,13 @@
 use super::*;
 use std::collections::HashSet;
 
+mod against;
 mod ends;
 mod limits;
+mod model;
+mod otp;
 mod random;
+mod world;
 
 /// Plays the driver: starts what is to be started, keeps count of what runs, writes down what happens.
 pub(super) struct Sim {

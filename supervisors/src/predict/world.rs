@@ -187,7 +187,11 @@ impl<'a> World<'a> {
             }
             Action::Report(Report::GaveUp { id, .. }) => self.gave_up(sup, &id),
             Action::Exit { reason, cause } => self.ended(sup, reason, cause),
-            Action::Progress { .. } | Action::Abandon { .. } | Action::Forget { .. } | Action::Answer { .. } | Action::Report(_) => {}
+            Action::Progress { .. }
+            | Action::Abandon { .. }
+            | Action::Forget { .. }
+            | Action::Answer { .. }
+            | Action::Report(_) => {}
         }
         Vec::new()
     }
