@@ -125,13 +125,7 @@ pub(crate) fn monitor(criterion: &mut Criterion) {
         bench.iter_batched(
             || {
                 let pid = async_std::task::block_on(at.start_child(waiting()));
-<<<<<<< HEAD
-                pid.inspect(|pid| {
-                    supervisors::monitor(*pid, &addr, |down| down);
-                })
-=======
                 pid.inspect(|pid| _ = supervisors::monitor(*pid, &addr, |down| down))
->>>>>>> ce806455c48a3b64bfcbac748533c6b9a32e59a8
             },
             |pid| {
                 pid.into_iter().for_each(|pid| exit(pid, ExitReason::Killed));
