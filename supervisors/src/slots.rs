@@ -22,7 +22,7 @@ pub(crate) type Job = BoxFuture<'static, ()>;
 
 /// Slots per bastion group: each knows all others, which every new incarnation copies, so memory and time grow with it; a group of
 /// one pays for a heartbeat process alone.
-const GROUP: usize = 2;
+const GROUP: usize = 6;
 
 /// bastion's heartbeat does nothing for us, and cannot be turned off.
 const HEARTBEAT: Duration = Duration::from_secs(24 * 3600);
