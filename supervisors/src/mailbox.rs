@@ -3,10 +3,11 @@
 //! On flume. The child spec keeps a clone of the [`Mailbox`], so queued messages, order and address outlive an incarnation;
 //! only the message in hand is lost with a crash.
 
+mod messages;
+
 use crate::{current, reader::Readers, rt, stash::Stash, sys};
-use flume::{Receiver, Sender, TrySendError, r#async::RecvStream};
+use flume::{Receiver, Sender, TrySendError};
 use futures::{
-    Stream,
     channel::oneshot,
     future::{self, Either},
     stream::FusedStream,
@@ -319,7 +320,7 @@ impl<M: Send + 'static> Mailbox<M> {
     /// The messages for `select!` loops: made once, polled often, never ends. Dropping it loses nothing.
     pub fn stream(&self) -> impl FusedStream<Item = M> + Unpin + Send + use<M> {
         let (inner, level) = (self.rx.clone().into_stream(), self.level.clone());
-        Messages { inner, level, stash: self.stash.clone() }
+        messages::Messages { inner, level, stash: self.stash.clone() }
     }
 
     /// Throws away what waits.
@@ -364,42 +365,5 @@ impl<M> Drop for Mailbox<M> {
 impl<M> fmt::Debug for Mailbox<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Mailbox({} waiting)", self.level.len())
-    }
-}
-
-struct Messages<M: 'static> {
-    inner: RecvStream<'static, M>,
-    level: Arc<Level>,
-    stash: Arc<Stash<M>>,
-}
-
-impl<M> Unpin for Messages<M> {}
-
-impl<M> Stream for Messages<M> {
-    type Item = M;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<M>> {
-        if current::is_ending() {
-            return Poll::Pending;
-        }
-        self.level.readers.reads();
-        let next = match self.stash.pop() {
-            Some(message) => Poll::Ready(Some(message)),
-            None => Pin::new(&mut self.inner).poll_next(cx),
-        };
-        match next {
-            Poll::Ready(Some(message)) => {
-                self.level.taken();
-                Poll::Ready(Some(message))
-            }
-            // Its `Mailbox` is gone and with it the last sender: nothing comes any more, and nobody is told.
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl<M> FusedStream for Messages<M> {
-    fn is_terminated(&self) -> bool {
-        false
     }
 }

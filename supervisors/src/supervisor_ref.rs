@@ -259,7 +259,8 @@ impl SupervisorRef {
         self.ask(ask).await.unwrap_or(Err(StartError::NoSupervisor))
     }
 
-    /// As [`start_child`](Self::start_child) without an answer: for a process that must not wait on its own supervisor.
+    /// As [`start_child`](Self::start_child) without an answer: for a process that must not wait on its own supervisor. While the supervisor is not
+    /// up, at most 1024 such requests are kept for its next incarnation; what is asked beyond is dropped, with a warning in the log.
     pub fn cast_start_child(&self, spec: ChildSpec) {
         self.cast(Request::Start(spec, None));
     }
