@@ -160,3 +160,29 @@ fn a_blocking_process_can_wait_for_a_while_and_look_between_two_steps() {
         assert_eq!(system.wait().await, ExitReason::error("enough"));
     });
 }
+
+#[test]
+fn a_burst_of_requests_is_done_to_the_last() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+    const MANY: usize = 20_000;
+    let (at, ran) = (SupervisorRef::new(), Arc::new(AtomicUsize::new(0)));
+    let system = start(empty("top", &at));
+    wait(async {
+        // It is up.
+        assert_eq!(at.count_children().await.active, 0);
+        for n in 0..MANY {
+            let ran = ran.clone();
+            let short = ChildSpec::worker(n.to_string(), move |_| {
+                ran.fetch_add(1, Ordering::Relaxed);
+                std::future::ready(Ok(()))
+            });
+            at.cast_start_child(short.restart(Restart::Temporary));
+        }
+        until(|| ran.load(Ordering::Relaxed) == MANY).await;
+        until(|| system.snapshot().nodes().count() == 1).await;
+        system.stop(LONG).await;
+    });
+}

@@ -20,6 +20,8 @@ impl Crowd {
             flags: Flags::simple_one_for_one(),
             children: Vec::new(),
         }));
+        // Until it is up it keeps a thousand requests and drops what is beyond.
+        futures::executor::block_on(at.count_children());
         Self(at)
     }
 
