@@ -1,7 +1,7 @@
 //! Processes on bastion: the only file that names it.
 //!
-//! A slot is a bastion child that waits at a gate for a job, runs it, and returns `Err(())`; bastion's supervisor then makes it
-//! anew. So every process is a fresh bastion process, and memory is bounded by how many ran at once. What bastion does wrong
+//! A slot is a bastion child that waits at a gate for a job, runs it, then the next; after some it returns `Err(())`, and bastion's
+//! supervisor makes it anew. So memory is bounded by how many ran at once. What bastion does wrong
 //! is kept out here: of its strategies only one_for_one with immediate restarts is used, no back-off, callback, kill or
 //! stored reference; groups stay small because every slot knows all of its group; the exec closure only clones and moves;
 //! no panic reaches bastion; and a slot sends itself a message before it ends, because otherwise bastion leaks it.
@@ -17,12 +17,16 @@ use std::{
     time::Duration,
 };
 
-/// What a slot runs once.
+/// What a slot runs.
 pub(crate) type Job = BoxFuture<'static, ()>;
 
 /// Slots per bastion group: each knows all others, which every new incarnation copies, so memory and time grow with it; a group of
 /// one pays for a heartbeat process alone.
 const GROUP: usize = 6;
+
+/// Jobs that a slot runs before bastion makes it anew, which costs as much as ten short jobs. Nothing of a job stays in its slot: a job is
+/// guarded, and dropped before the next one comes.
+const JOBS: usize = 64;
 
 /// bastion's heartbeat does nothing for us, and cannot be turned off.
 const HEARTBEAT: Duration = Duration::from_secs(24 * 3600);
@@ -100,8 +104,10 @@ fn grow() {
     };
     let made = root.children(|group| {
         group.with_redundancy(GROUP).with_heartbeat_tick(HEARTBEAT).with_exec(|slot: BastionContext| async move {
-            run_one().await;
-            lock(&GATE).coming += 1;
+            for _ in 0..JOBS {
+                run_one().await;
+                lock(&GATE).coming += 1;
+            }
             slot.current().tell_anonymously(()).ok();
             Err(())
         })

@@ -33,7 +33,7 @@ pub(super) struct Kid {
 /// A supervisor that runs, and its children in start order.
 pub(super) struct Family {
     pub(super) pid: Pid,
-    /// Its own init is done, and nothing has been asked of it.
+    /// Its own init is done, nothing has been asked of it, and it does not end by itself.
     pub(super) up: bool,
     strategy: Strategy,
     pub(super) intensity: usize,
@@ -82,7 +82,16 @@ fn gather(supervisor: &Arc<Entry>, families: &mut Vec<Family>) {
     {
         let inside = crew.inside();
         let Some(machine) = &inside.machine else {
-            return;
+            // Its init has not returned, or it is about to end.
+            return families.push(Family {
+                pid: supervisor.pid,
+                up: false,
+                strategy: Strategy::OneForOne,
+                intensity: 0,
+                used: 0,
+                kids: Vec::new(),
+                coming: false,
+            });
         };
         let flags = machine.flags();
         let mut kids = Vec::new();
@@ -107,7 +116,7 @@ fn gather(supervisor: &Arc<Entry>, families: &mut Vec<Family>) {
         }
         families.push(Family {
             pid: supervisor.pid,
-            up: supervisor.is_ready() && !supervisor.is_signalled(),
+            up: supervisor.is_ready() && !supervisor.is_signalled() && !machine.is_ending(),
             strategy: flags.strategy,
             intensity: flags.intensity as usize,
             used: machine.used(rt::now()),
