@@ -40,8 +40,9 @@
 //! `slots` runs jobs on bastion and `rt` is the door to clock, dice and threads; `panics`, `process` and `blocking` turn every way of
 //! ending into one [`ExitReason`]; `table` knows every live process; `machine` decides, as a pure state machine, what a supervisor
 //! does, `driver` does it, and `crew` promises that no child outlives it; `mailbox` (with `reader` and `stash`), `link`, `monitor`, `registry`,
-//! [`groups`], `timer` and `supervisor_ref` are how processes reach each other; `snapshot` (drawn by `draw` and `graph`), `events` and `reports` are what people and machines see, `json` how;
-//! `predict` runs the machine ahead of time, and [`faults`] makes things fail on purpose (`current` tells it in which process).
+//! [`groups`], `timer` and `supervisor_ref` are how processes reach each other; `server`, `statem` and [`sys`] are OTP's generic processes on top of
+//! them; `snapshot` (drawn by `draw` and `graph`), `events` and `reports` are what people and machines see, `json` how; `predict` runs the machine
+//! ahead of time, and [`faults`] makes things fail on purpose (`current` tells it in which process).
 //!
 //! It never knows what its processes are for, and never shows bastion to them.
 
