@@ -4,21 +4,18 @@
 
 use crate::{
     current,
-    link::{self, ExitSignal},
-    mailbox::{Addr, Mailbox},
-    monitor::{self, Down, Monitor},
+    mailbox::Mailbox,
     panics,
-    pid::Pid,
-    process,
+    process::{self, Process},
     reason::ExitReason,
     reports, rt,
     spec::BlockingStart,
     table::Entry,
-    timer::{self, Timer},
 };
 use std::{
     fmt,
     future::poll_fn,
+    ops::Deref,
     pin::pin,
     sync::Arc,
     task::Poll,
@@ -27,73 +24,20 @@ use std::{
 
 /// Handed to a blocking child's start function.
 pub struct BlockingProcess {
-    entry: Arc<Entry>,
+    process: Process,
+}
+
+/// What every process knows of itself and can do. Exit signals that it traps, and its supervisor's, are heard by
+/// [`recv`](BlockingProcess::recv) and [`check`](BlockingProcess::check).
+impl Deref for BlockingProcess {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
 }
 
 impl BlockingProcess {
-    /// Of this incarnation.
-    pub fn pid(&self) -> Pid {
-        self.entry.pid
-    }
-
-    /// The ids from the root down to this one, joined by `/`.
-    pub fn path(&self) -> &str {
-        &self.entry.path
-    }
-
-    /// How often this child was started before; 0 is the first time.
-    pub fn incarnation(&self) -> u64 {
-        self.entry.incarnation
-    }
-
-    /// The init is done: who waits for it goes on.
-    pub fn ready(&self) {
-        self.entry.ready();
-    }
-
-    /// The table shows the length of `mailbox` for this process.
-    pub fn shows<M: Send + 'static>(&self, mailbox: &Mailbox<M>) {
-        self.entry.shows(mailbox.gauge());
-    }
-
-    /// Links this process and `pid`, see [`link`](crate::link()).
-    pub fn link(&self, pid: Pid) {
-        link::link(self.pid(), pid);
-    }
-
-    /// Takes the link back, see [`unlink`](crate::unlink).
-    pub fn unlink(&self, pid: Pid) {
-        link::unlink(self.pid(), pid);
-    }
-
-    /// When `pid` ends, once, `to` gets what `wrap` makes of it, see [`monitor`](crate::monitor()). The monitor ends with this process.
-    pub fn monitor<M: Send + 'static>(
-        &self,
-        pid: Pid,
-        to: &Addr<M>,
-        wrap: impl FnOnce(Down) -> M + Send + 'static,
-    ) -> Monitor {
-        monitor::watch(Some(&self.entry), pid, to, wrap)
-    }
-
-    /// `to` gets `message` after `wait`, unless this process has ended or the timer is cancelled. A full mailbox is tried again every 10 ms.
-    pub fn send_after<M: Send + 'static>(&self, wait: Duration, to: &Addr<M>, message: M) -> Timer {
-        timer::send_after(&self.entry, wait, to, message)
-    }
-
-    /// `to` gets a clone of `message` after each `every` (at least 1 ms) until this process has ended or the timer is cancelled. A full
-    /// mailbox misses one.
-    pub fn send_interval<M: Clone + Send + 'static>(&self, every: Duration, to: &Addr<M>, message: M) -> Timer {
-        timer::send_interval(&self.entry, every, to, message)
-    }
-
-    /// Erlang's `process_flag(trap_exit, true)`: from now on an exit signal, through a link, by [`exit`](crate::exit) or from its
-    /// supervisor, does not end this process; `to` gets what `wrap` makes of it. Only [`kill`](crate::kill) still ends it.
-    /// /// Its supervisor's is also heard by [`recv`](Self::recv) and [`check`](Self::check).
-    pub fn trap_exits<M: Send + 'static>(&self, to: &Addr<M>, wrap: impl Fn(ExitSignal) -> M + Send + Sync + 'static) {
-        link::trap_exits(&self.entry, to, wrap);
-    }
-
     /// The next message. `Err`: it was told to stop, and is to return that; messages that wait stay in the mailbox.
     ///
     /// # Panics
@@ -172,7 +116,7 @@ impl BlockingProcess {
 
 impl fmt::Debug for BlockingProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.path(), self.pid())
+        self.process.fmt(f)
     }
 }
 
@@ -180,7 +124,7 @@ pub(crate) fn launch(entry: Arc<Entry>, start: BlockingStart) {
     let own = entry.clone();
     let body = move || {
         let _current = current::enter(own.pid);
-        let process = BlockingProcess { entry: own.clone() };
+        let process = BlockingProcess { process: Process { entry: own.clone() } };
         let early = own.is_told_to_end();
         let ended = panics::catch(|| if early { Ok(()) } else { start(process) });
         let reason = match ended {

@@ -4,7 +4,7 @@
 //! before the supervisor's own exit is reported.
 
 use crate::{
-    machine::{KILL_GRACE, Key, Machine, Report, Rule, State},
+    machine::{KILL_GRACE, Key, Machine, Report, Rule},
     panics,
     pid::Pid,
     reason::ExitReason,
@@ -44,11 +44,6 @@ pub(crate) struct Crew {
     inside: Mutex<Inside>,
     /// Where the supervisor is asked things.
     at: OnceLock<SupervisorRef>,
-}
-
-/// One child as its supervisor sees it.
-pub(crate) struct View {
-    pub(crate) info: ChildInfo,
 }
 
 impl Crew {
@@ -121,12 +116,12 @@ impl Crew {
     }
 
     /// In start order.
-    pub(crate) fn views(&self, now: Instant) -> Vec<View> {
+    pub(crate) fn which(&self, now: Instant) -> Vec<ChildInfo> {
         let inside = self.inside();
         let Some(machine) = &inside.machine else {
             return Vec::new();
         };
-        let view = |(key, child): (Key, &crate::machine::Child)| {
+        let info = |(key, child): (Key, &crate::machine::Child)| {
             let pid = child.pid();
             let role = inside.specs.get(&key).and_then(|spec| spec.role);
             let mut info = ChildInfo {
@@ -134,7 +129,7 @@ impl Crew {
                 role: role.unwrap_or(&child.rule.id).to_string(),
                 kind: child.rule.kind,
                 pid,
-                status: status(&child.state, now),
+                status: Status::of(&child.state, now),
                 restarts: child.restarts,
                 last_exit: child.last_exit.clone(),
             };
@@ -142,9 +137,9 @@ impl Crew {
             if member.is_some_and(|member| member.entry.is_told_to_end()) {
                 info.status = Status::Stopping;
             }
-            View { info }
+            info
         };
-        machine.children().map(view).collect()
+        machine.children().map(info).collect()
     }
 
     /// Ends every child that is left: youngest first, each within its own limit; those of a simple supervisor all at once.
@@ -164,19 +159,6 @@ impl Crew {
         }
         let last = std::mem::take(&mut *self.inside());
         panics::discard(last);
-    }
-}
-
-fn status(state: &State, now: Instant) -> Status {
-    match state {
-        State::Waiting | State::Launching | State::Starting { .. } => Status::Starting,
-        State::Running { .. } => Status::Running,
-        State::Stopping { .. } => Status::Stopping,
-        State::BackingOff { until } => {
-            let left = until.saturating_duration_since(now);
-            Status::BackingOff { millis: u64::try_from(left.as_millis()).unwrap_or(u64::MAX) }
-        }
-        State::Stopped => Status::Stopped,
     }
 }
 

@@ -290,8 +290,7 @@ impl Driver {
                 Some(Event::DeleteChild { id, token })
             }
             Request::Replace(spec, caller) => {
-                let (caller, replaced) = (caller, self.replace(spec));
-                caller.send(replaced.map_or_else(done, Ok)).ok();
+                caller.send(self.replace(spec).map_or_else(done, Ok)).ok();
                 None
             }
             Request::Count(caller) => {
@@ -303,8 +302,7 @@ impl Driver {
                 None
             }
             Request::Which(caller) => {
-                let views = self.crew.views(rt::now());
-                caller.send(views.into_iter().map(|view| view.info).collect()).ok();
+                caller.send(self.crew.which(rt::now())).ok();
                 None
             }
         }

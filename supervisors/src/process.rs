@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-/// Handed to a worker's start function: what the process knows of itself.
+/// Handed to a worker's start function, and inside [`BlockingProcess`](crate::BlockingProcess) to a blocking one's: what the process knows of itself.
 #[derive(Clone)]
 pub struct Process {
     pub(crate) entry: Arc<Entry>,

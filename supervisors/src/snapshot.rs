@@ -12,6 +12,7 @@ pub(crate) use budget::Span;
 use crate::{
     glob::glob,
     json,
+    machine::State,
     pid::Pid,
     reason::ExitReason,
     spec::{AutoShutdown, Backoff, Kind, Restart, Shutdown, Strategy},
@@ -20,7 +21,7 @@ use crate::{
 use serde::Serialize;
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What a child does.
@@ -43,6 +44,22 @@ pub enum Status {
     Stopping,
     /// It does not run and will not be started by itself.
     Stopped,
+}
+
+impl Status {
+    /// Of a child in `state`.
+    pub(crate) fn of(state: &State, now: Instant) -> Self {
+        match state {
+            State::Waiting | State::Launching | State::Starting { .. } => Self::Starting,
+            State::Running { .. } => Self::Running,
+            State::Stopping { .. } => Self::Stopping,
+            State::BackingOff { until } => {
+                let left = until.saturating_duration_since(now);
+                Self::BackingOff { millis: u64::try_from(left.as_millis()).unwrap_or(u64::MAX) }
+            }
+            State::Stopped => Self::Stopped,
+        }
+    }
 }
 
 /// Messages of a process, over all mailboxes that it shows.

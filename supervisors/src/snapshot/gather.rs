@@ -90,7 +90,7 @@ fn process(mut node: Node, entry: Option<&Arc<Entry>>, now: Instant) -> Node {
 
 fn child(copied: Copied, above: &str, parent: Pid, now: Instant) -> Node {
     let Copied { rule, entry, .. } = copied;
-    let status = status(&copied.state, now);
+    let status = Status::of(&copied.state, now);
     let mut path = String::with_capacity(above.len() + 1 + rule.id.len());
     path.extend([above, "/", &rule.id]);
     let rules = Rules {
@@ -143,17 +143,4 @@ fn copy(crew: &Crew, now: Instant) -> Option<Copy> {
     let budget = Budget { used: machine.used(now), allowed, period, ages: machine.ages(now) };
     let (flags, ending) = (machine.flags(), machine.is_ending());
     Some(Copy { flags, ending, budget, children: machine.children().map(one).collect() })
-}
-
-fn status(state: &State, now: Instant) -> Status {
-    match state {
-        State::Waiting | State::Launching | State::Starting { .. } => Status::Starting,
-        State::Running { .. } => Status::Running,
-        State::Stopping { .. } => Status::Stopping,
-        State::BackingOff { until } => {
-            let left = until.saturating_duration_since(now);
-            Status::BackingOff { millis: u64::try_from(left.as_millis()).unwrap_or(u64::MAX) }
-        }
-        State::Stopped => Status::Stopped,
-    }
 }
