@@ -21,6 +21,14 @@ pub struct Config {
     pub workers: usize,
     /// Files kept open at most.
     pub open_files: usize,
+    /// Connections over all torrents, at most.
+    pub max_peers: usize,
+    /// Bytes per second sent to peers, over all torrents; `None`: as fast as it goes.
+    pub upload_limit: Option<u64>,
+    /// Bytes per second received from peers, over all torrents; `None`: as fast as it goes.
+    pub download_limit: Option<u64>,
+    /// The folder for what one run tells the next (finished pieces, totals, good peers); `None`: nothing is kept.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -32,6 +40,10 @@ impl Default for Config {
             memory_bytes: 64 << 20,
             workers: std::thread::available_parallelism().map_or(2, |n| n.get().clamp(1, 16)),
             open_files: 256,
+            max_peers: 500,
+            upload_limit: None,
+            download_limit: None,
+            state_dir: None,
         }
     }
 }
@@ -47,11 +59,40 @@ pub struct TorrentOptions {
     pub trackers: bool,
     /// Peers connected at once, at most.
     pub max_peers: usize,
+    /// Bytes per second sent to this torrent's peers; `None`: as fast as it goes.
+    pub upload_limit: Option<u64>,
+    /// Bytes per second received from this torrent's peers; `None`: as fast as it goes.
+    pub download_limit: Option<u64>,
+    /// Bytes that one peer may get in ten seconds; `None`: as many as it takes.
+    pub upload_allowance: Option<u64>,
+    /// Peers that are unchoked for what they give us or take from us, at most; `None`: as many as the upload limit bears.
+    pub upload_slots: Option<usize>,
+    /// Positions of the wanted files in [`Metainfo::files`](crate::Metainfo::files), from 0; `None`: all of them.
+    pub wanted_files: Option<Vec<usize>>,
+    /// Pieces are fetched in their order in the content.
+    pub sequential: bool,
+    /// Per cent of the wanted pieces from which a block may be asked of two peers (1 to 100); 100: when nothing else is left.
+    pub endgame_from: u8,
+    /// Exchange addresses with peers (BEP 11); never done for a private torrent (BEP 27).
+    pub peer_exchange: bool,
 }
 
 impl TorrentOptions {
     /// The usual options with `dir` as the download folder.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), peers: Vec::new(), trackers: true, max_peers: 250 }
+        Self {
+            dir: dir.into(),
+            peers: Vec::new(),
+            trackers: true,
+            max_peers: 250,
+            upload_limit: None,
+            download_limit: None,
+            upload_allowance: None,
+            upload_slots: None,
+            wanted_files: None,
+            sequential: false,
+            endgame_from: 100,
+            peer_exchange: true,
+        }
     }
 }

@@ -37,6 +37,7 @@ mod process;
 pub mod protocol;
 pub mod rt;
 mod session;
+mod stats;
 mod tables;
 mod tree;
 
@@ -48,4 +49,5 @@ pub use hashing::HashProgress;
 pub use process::tracker_server;
 pub use protocol::{InfoHash, Metainfo, MetainfoError};
 pub use session::{Outcome, Progress, Session, SessionError, Torrent};
+pub use stats::{PeerStats, Wasted};
 pub use tables::State;

@@ -19,6 +19,7 @@ use crate::protocol::{InfoHash, Metainfo, PeerId, Vault};
 use crate::rt::files::DiskError;
 use crate::rt::net::{Listener, NetError};
 use crate::rt::{dice, files, spawn};
+use crate::stats::{PeerStats, Wasted};
 use crate::tables::{Counts, Mail, SessionTable, State, TorrentTable, lock};
 use crate::tree::bt_erl_sup::{self, torrents_sup::torrent_sup};
 use crate::tree::trackers_sup;
@@ -101,6 +102,7 @@ impl Session {
                 checked: false.into(),
                 book: Default::default(),
                 counts: Counts::default(),
+                peers: Default::default(),
                 state: State::Checking.into(),
                 store: Mail::new(),
                 client: Mail::new(),
@@ -186,12 +188,16 @@ pub struct Progress {
     pub downloaded: u64,
     /// Block bytes sent since the start.
     pub uploaded: u64,
-    /// Block bytes received in vain: twice, unrequested, or failing their hash.
-    pub refetched: u64,
-    /// Bytes per second over the last seconds.
-    pub rate: u64,
+    /// Block bytes received in vain, and why.
+    pub wasted: Wasted,
+    /// Bytes per second that come, over the last seconds.
+    pub download_rate: u64,
+    /// Bytes per second that go out, over the last seconds.
+    pub upload_rate: u64,
     /// Connections that have shaken hands.
     pub peers_connected: u32,
+    /// Those of them that we do not choke.
+    pub peers_unchoked: u32,
     /// Addresses known.
     pub peers_known: u32,
     /// Restarts anywhere in the session's tree.
@@ -233,12 +239,19 @@ impl Torrent {
             bytes_checked: load(&counts.checked).min(layout.total_bytes()),
             downloaded: load(&counts.downloaded),
             uploaded: load(&counts.uploaded),
-            refetched: load(&counts.wasted),
-            rate: load(&counts.rate),
+            wasted: counts.wasted.read(),
+            download_rate: load(&counts.download_rate),
+            upload_rate: load(&counts.upload_rate),
             peers_connected: counts.peers.load(Ordering::Relaxed),
+            peers_unchoked: counts.unchoked.load(Ordering::Relaxed),
             peers_known: counts.known.load(Ordering::Relaxed),
             restarts: self.table.session.root.pid().and_then(supervisors::restarts_in_tree).unwrap_or(0),
         }
+    }
+
+    /// How each connection stands, in the order in which they were made.
+    pub fn peers(&self) -> Vec<PeerStats> {
+        lock(&self.table.peers).values().map(|counts| counts.read()).collect()
     }
 
     /// Tells the torrent where another peer is; it is called at once.

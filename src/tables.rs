@@ -18,6 +18,7 @@ use crate::protocol::{Book, InfoHash, Metainfo, PeerId, PeerKey, Vault};
 use crate::rt::blocks::{Block, BlockPool, Budget};
 use crate::rt::files::FilePool;
 use crate::rt::net::Listener;
+use crate::stats::{PeerCounts, WastedCounts};
 
 /// A mailbox with its address.
 pub(crate) struct Mail<M> {
@@ -109,6 +110,8 @@ pub(crate) struct TorrentTable {
     /// Written by `client` and `peer`: who may be called.
     pub(crate) book: Mutex<Book>,
     pub(crate) counts: Counts,
+    /// Written by `client`: the connections that have shaken hands.
+    pub(crate) peers: Mutex<BTreeMap<PeerKey, Arc<PeerCounts>>>,
     pub(crate) state: Mutex<State>,
     pub(crate) store: Mail<store::Msg>,
     pub(crate) client: Mail<client::Msg>,
@@ -138,14 +141,16 @@ pub enum State {
 pub(crate) struct Counts {
     pub(crate) downloaded: AtomicU64,
     pub(crate) uploaded: AtomicU64,
-    /// Received in vain: doubles, blocks nobody asked for, pieces that failed their hash.
-    pub(crate) wasted: AtomicU64,
+    pub(crate) wasted: WastedCounts,
     pub(crate) checked: AtomicU64,
     pub(crate) finished: AtomicU64,
     pub(crate) pieces_finished: AtomicU32,
     pub(crate) peers: AtomicU32,
     /// Bytes per second over the last seconds.
-    pub(crate) rate: AtomicU64,
+    pub(crate) download_rate: AtomicU64,
+    pub(crate) upload_rate: AtomicU64,
+    /// Peers that we do not choke.
+    pub(crate) unchoked: AtomicU32,
     pub(crate) known: AtomicU32,
 }
 

@@ -187,8 +187,8 @@ fn whole_percent(position: u64, length: u64) -> u64 {
 pub(crate) fn eta(progress: &Progress) -> Option<Duration> {
     const NEVER_SECS: f64 = 100.0 * 86_400.0;
     let left = progress.bytes_total.saturating_sub(progress.bytes_finished);
-    let secs = left as f64 / progress.rate as f64;
-    (left > 0 && progress.rate > 0 && secs < NEVER_SECS).then(|| Duration::from_secs_f64(secs))
+    let secs = left as f64 / progress.download_rate as f64;
+    (left > 0 && progress.download_rate > 0 && secs < NEVER_SECS).then(|| Duration::from_secs_f64(secs))
 }
 
 /// The figures in at most `width` columns: the least important ones are left out until they fit.
@@ -216,8 +216,8 @@ fn facts(progress: &Progress, width: usize) -> String {
         ],
         State::Downloading => {
             let mut facts = vec![(0, format!("{finished}/{pieces} pieces")), (6, bytes)];
-            if progress.rate > 0 {
-                facts.push((1, rate(progress.rate)));
+            if progress.download_rate > 0 {
+                facts.push((1, rate(progress.download_rate)));
             }
             facts.push(match eta(progress) {
                 Some(eta) => (3, format!("{} left", duration::short(eta))),
@@ -225,8 +225,8 @@ fn facts(progress: &Progress, width: usize) -> String {
                 None => (3, "nothing arrives".to_owned()),
             });
             facts.extend([(2, peers), (4, restarts)]);
-            if progress.refetched > 0 {
-                facts.push((5, format!("{} refetched", ByteSize(progress.refetched))));
+            if progress.wasted.total() > 0 {
+                facts.push((5, format!("{} refetched", ByteSize(progress.wasted.total()))));
             }
             if progress.uploaded > 0 {
                 facts.push((7, format!("{} uploaded", ByteSize(progress.uploaded))));
@@ -264,11 +264,13 @@ mod tests {
             bytes_checked: 2 << 30,
             downloaded: 1250 << 20,
             uploaded: 3 << 20,
-            refetched: 65536,
+            wasted: bt_erl::Wasted { twice: 65536, ..Default::default() },
+            upload_rate: 0,
+            peers_unchoked: 2,
             peers_connected: 4,
             peers_known: 12,
             restarts: 1,
-            rate: 412 << 20,
+            download_rate: 412 << 20,
         }
     }
 
@@ -299,10 +301,10 @@ mod tests {
 
     #[test]
     fn a_download_that_stands_still_promises_nothing() {
-        let still = Progress { rate: 0, peers_connected: 0, ..downloading() };
+        let still = Progress { download_rate: 0, peers_connected: 0, ..downloading() };
         assert_eq!(eta(&still), None);
         assert_eq!(facts(&still, 78), "1,234/2,048 pieces · waiting for peers · 0/12 peers · 1 restart");
-        let trickle = Progress { rate: 1, ..still };
+        let trickle = Progress { download_rate: 1, ..still };
         assert_eq!(eta(&trickle), None, "more than a hundred days is no estimate");
     }
 

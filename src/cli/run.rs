@@ -317,7 +317,7 @@ impl Download<'_> {
             took: clock::since_start().saturating_sub(self.checked_at),
             peers: u32::try_from(self.met.len()).unwrap_or(u32::MAX),
             restarts: progress.restarts,
-            refetched: progress.refetched,
+            refetched: progress.wasted.total(),
         };
         let place = self.args.dir.join(&self.metainfo.name);
         self.screen.say(&ended::summary_line(&summary, &place, self.screen.paint()));

@@ -23,6 +23,7 @@ use crate::protocol::{Bitfield, Grant, Layout, PeerId, PeerKey, Picker, PieceInd
 use crate::rt::blocks::Lease;
 use crate::rt::net::Socket;
 use crate::rt::{clock, dice};
+use crate::stats::PeerCounts;
 use crate::tables::{State, TorrentTable, lock};
 use crate::tree::peers_sup;
 
@@ -79,6 +80,7 @@ pub(crate) struct Joined {
     pub(crate) address: SocketAddr,
     pub(crate) peer_id: PeerId,
     pub(crate) outgoing: bool,
+    pub(crate) counts: Arc<PeerCounts>,
 }
 
 struct Client {

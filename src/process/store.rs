@@ -123,7 +123,7 @@ impl Store {
             Msg::Landed { piece, blocks, source } => self.landed(piece, blocks, source),
             Msg::Bad { piece, sources, bytes } => {
                 lock(&self.torrent.vault).settle(piece, false);
-                self.torrent.counts.wasted.fetch_add(bytes, Ordering::Relaxed);
+                self.torrent.counts.wasted.bad.fetch_add(bytes, Ordering::Relaxed);
                 self.torrent.client.cast(client::Msg::Bad { piece, sources });
             }
             Msg::Surveyed { found: Ok(maybe) } => {
@@ -169,7 +169,7 @@ impl Store {
         let numbers: Vec<u32> = blocks.iter().map(|(n, _)| *n).collect();
         let (put, doubles) = lock(&self.torrent.vault).put(piece, blocks, source);
         if doubles > 0 {
-            self.torrent.counts.wasted.fetch_add(u64::from(doubles) * block_bytes, Ordering::Relaxed);
+            self.torrent.counts.wasted.twice.fetch_add(u64::from(doubles) * block_bytes, Ordering::Relaxed);
         }
         let mut whole = None;
         match put {

@@ -66,11 +66,13 @@ mod tests {
             bytes_checked: checked,
             downloaded,
             uploaded: 0,
-            refetched: 0,
+            wasted: bt_erl::Wasted::default(),
+            upload_rate: 0,
+            peers_unchoked: 0,
             peers_connected: 1,
             peers_known: 3,
             restarts: 0,
-            rate: 0,
+            download_rate: 0,
         }
     }
 

@@ -42,9 +42,9 @@ impl Client {
         let seconds = at.saturating_sub(self.measured.0).as_secs_f64();
         if seconds > 0.1 {
             let now = bytes.saturating_sub(self.measured.1) as f64 / seconds;
-            let before = self.torrent.counts.rate.load(Ordering::Relaxed) as f64;
+            let before = self.torrent.counts.download_rate.load(Ordering::Relaxed) as f64;
             let smooth = if before == 0.0 { now } else { 0.7 * before + 0.3 * now };
-            self.torrent.counts.rate.store(smooth as u64, Ordering::Relaxed);
+            self.torrent.counts.download_rate.store(smooth as u64, Ordering::Relaxed);
             self.measured = (at, bytes);
         }
     }

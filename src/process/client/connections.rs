@@ -6,7 +6,7 @@ use super::*;
 
 impl Client {
     pub(super) fn joined(&mut self, joined: Joined) {
-        let Joined { key, pid, addr, address, peer_id, outgoing } = joined;
+        let Joined { key, pid, addr, address, peer_id, outgoing, counts } = joined;
         let same = |c: &Connection| c.address == address || (c.peer_id == peer_id && c.address.ip() == address.ip());
         if let Some(other) = self.peers.values().find(|c| same(c)) {
             let old_loses = match (other.outgoing, outgoing) {
@@ -32,6 +32,7 @@ impl Client {
         supervisors::monitor(pid, &self.torrent.client.addr, move |down| Msg::Down { key, down });
         let _ = addr.cast(peer::Msg::Welcome { have: self.have.clone() });
         self.picker.joined(key, Bitfield::new(self.layout.pieces()));
+        lock(&self.torrent.peers).insert(key, counts);
         self.peers.insert(
             key,
             Connection {
@@ -55,6 +56,7 @@ impl Client {
         self.picker.left(key);
         self.settle_leases();
         self.waiting.remove(&key);
+        lock(&self.torrent.peers).remove(&key);
         if let Some(connection) = self.peers.remove(&key) {
             self.torrent.counts.peers.store(self.peers.len() as u32, Ordering::Relaxed);
             let reason = connection.leaving.unwrap_or_else(|| down.reason.to_string());

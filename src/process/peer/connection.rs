@@ -28,6 +28,7 @@ use crate::protocol::{Bitfield, BlockRange, Layout, Message, PeerId, PeerKey, Pi
 use crate::rt::blocks::Block;
 use crate::rt::net::Socket;
 use crate::rt::{clock, spawn};
+use crate::stats::PeerCounts;
 use crate::tables::TorrentTable;
 
 /// The peer's timer: keep-alive, stale requests, work asked for.
@@ -62,7 +63,7 @@ struct Connection<'a> {
     layout: &'a Layout,
     key: PeerKey,
     me: Addr<Msg>,
-    address: SocketAddr,
+    counts: Arc<PeerCounts>,
     now: Duration,
     out: Outbox,
     have: Bitfield,
@@ -98,8 +99,9 @@ pub(super) async fn run(
     process.shows(&mailbox);
     let mut inbox = mailbox.stream();
     let key = torrent.session.next_key();
-    let pid = process.pid();
-    torrent.client.cast(client::Msg::Joined(client::Joined { key, pid, addr: me.clone(), address, peer_id, outgoing }));
+    let (pid, counts) = (process.pid(), Arc::new(PeerCounts::new(address, peer_id, outgoing)));
+    let joined = client::Joined { key, pid, addr: me.clone(), address, peer_id, outgoing, counts: counts.clone() };
+    torrent.client.cast(client::Msg::Joined(joined));
     let have = loop {
         match inbox.next().await {
             Some(Msg::Welcome { have }) => break have,
@@ -108,7 +110,7 @@ pub(super) async fn run(
             None => return End::Goodbye("the client is gone".to_owned()),
         }
     };
-    let mut connection = Connection::new(torrent, key, me, address, have);
+    let mut connection = Connection::new(torrent, key, me, counts, have);
     let end = match connection.serve(&socket, &mut inbox).await {
         Ok(never) => match never {},
         Err(end) => end,
@@ -120,7 +122,13 @@ pub(super) async fn run(
 }
 
 impl<'a> Connection<'a> {
-    fn new(torrent: &'a Arc<TorrentTable>, key: PeerKey, me: Addr<Msg>, address: SocketAddr, have: Bitfield) -> Self {
+    fn new(
+        torrent: &'a Arc<TorrentTable>,
+        key: PeerKey,
+        me: Addr<Msg>,
+        counts: Arc<PeerCounts>,
+        have: Bitfield,
+    ) -> Self {
         let now = clock::since_start();
         let layout = &torrent.metainfo.layout;
         let mut out = Outbox::default();
@@ -132,7 +140,7 @@ impl<'a> Connection<'a> {
             layout,
             key,
             me,
-            address,
+            counts,
             now,
             out,
             have,
@@ -312,7 +320,7 @@ impl<'a> Connection<'a> {
             Message::Block { piece, begin, bytes } => self.block(piece, begin, bytes)?,
             Message::Port(_) => {}
             Message::Unknown { id, length } => {
-                log::trace!("peer {}: message {id} of {length} bytes skipped", self.address)
+                log::trace!("peer {}: message {id} of {length} bytes skipped", self.counts.address)
             }
         }
         Ok(())
@@ -339,10 +347,11 @@ impl<'a> Connection<'a> {
         let range = BlockRange { piece, begin, length: bytes.len() as u32 };
         let counts = &self.torrent.counts;
         counts.downloaded.fetch_add(u64::from(range.length), Ordering::Relaxed);
+        self.counts.downloaded.fetch_add(u64::from(range.length), Ordering::Relaxed);
         let whole = self.layout.block(piece, begin / crate::protocol::BLOCK_BYTES) == range;
         let place = if whole { self.pipeline.accept(range) } else { None };
         let Some(place) = place else {
-            counts.wasted.fetch_add(u64::from(range.length), Ordering::Relaxed);
+            counts.wasted.unrequested.fetch_add(u64::from(range.length), Ordering::Relaxed);
             self.unrequested += u32::from(self.pipeline.stray() == Stray::Unrequested);
             if self.unrequested > MAX_UNREQUESTED {
                 return Err(End::Misbehaved("keeps sending blocks that nobody asked for".to_owned()));
@@ -388,7 +397,8 @@ impl<'a> Connection<'a> {
     }
 
     fn land(&self, landed: Landed<Block>) {
-        let message = store::Msg::Landed { piece: landed.run.piece, blocks: landed.blocks, source: self.address };
+        let message =
+            store::Msg::Landed { piece: landed.run.piece, blocks: landed.blocks, source: self.counts.address };
         self.torrent.store.cast(message);
     }
 

@@ -44,6 +44,7 @@ impl Connection<'_> {
                 left -= block.len() as u32;
                 self.out.block(block);
             }
+            self.counts.uploaded.fetch_add(u64::from(range.length), Ordering::Relaxed);
             self.torrent.counts.uploaded.fetch_add(u64::from(range.length), Ordering::Relaxed);
         }
         self.read_for_them();
