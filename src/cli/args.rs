@@ -3,14 +3,16 @@
 //! Parsed before anything else happens; what leaves this file is already checked, so no later code looks at
 //! a text argument again. It starts nothing and touches no file.
 
-use std::fmt;
+mod run;
+mod values;
+
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::duration;
+pub(crate) use self::run::RunArgs;
+pub(crate) use self::values::{PeerAddress, Ratio, TorrentSource};
+use self::values::{PieceLength, Tier, demo_size, piece_length, tier, web_seed};
 use super::size::ByteSize;
 
 const ABOUT: &str = "A BitTorrent client whose inside is an Erlang/OTP supervision tree";
@@ -36,29 +38,6 @@ Exit codes:
    69  nothing to download from
   130  interrupted (Ctrl-C)
   143  terminated";
-
-const RUN_LONG: &str = "\
-Download a torrent into a folder.
-
-What is already in the folder is checked first, so the same command run again goes on where the last one \
-ended, and ends at once when everything is there. A finished piece is one that passed its SHA-1 check and is \
-on disk; only such pieces are reported, served or counted.
-
-Progress goes to stderr: a bar on a terminal, otherwise a line every few seconds. Ctrl-C ends in at most five \
-seconds and loses no finished piece; a second Ctrl-C ends at once.";
-
-const RUN_EXAMPLES: &str = "\
-Examples:
-  into the current folder
-    bt-erl run file.torrent
-  into another one, and go on serving it until Ctrl-C
-    bt-erl run file.torrent -d /srv/media --seed
-  from one known peer, asking nobody else
-    bt-erl run file.torrent --no-tracker -a 10.0.0.7:6881
-  give up (exit code 69) when nothing has arrived for five minutes
-    bt-erl run file.torrent --exit-when-stalled 5m
-  for a program: one JSON object per event (docs/cli.md)
-    bt-erl run file.torrent --json | jq -c 'select(.event == \"restart\")'";
 
 const CREATE_LONG: &str = "\
 Make a torrent file from a file or a folder.
@@ -103,7 +82,7 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Download a torrent into a folder
-    #[command(long_about = RUN_LONG, after_help = RUN_EXAMPLES)]
+    #[command(long_about = run::LONG, after_help = run::EXAMPLES)]
     Run(RunArgs),
     /// Show what is in a torrent file
     Info(InfoArgs),
@@ -115,50 +94,6 @@ pub(crate) enum Command {
     /// See it work: a swarm, a crash and a recovery on this machine
     #[command(long_about = DEMO_LONG)]
     Demo(DemoArgs),
-}
-
-/// `bt-erl run`.
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    /// The torrent file
-    #[arg(value_name = "FILE.torrent")]
-    pub(crate) file: PathBuf,
-
-    /// Folder to download into; made if it does not exist
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
-    pub(crate) dir: PathBuf,
-
-    /// A peer to call directly, with or without a tracker; may be given more than once
-    #[arg(short = 'a', long = "peer", value_name = "HOST:PORT")]
-    pub(crate) peers: Vec<PeerAddress>,
-
-    /// Port to listen on; 0 takes any free one [default: the first free one of 6881 to 6889]
-    #[arg(short, long, value_name = "PORT")]
-    pub(crate) port: Option<u16>,
-
-    /// Ask no tracker; only the peers given with -a, and those who call us
-    #[arg(long)]
-    pub(crate) no_tracker: bool,
-
-    /// One JSON object per event on stdout, instead of progress on stderr
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Give up with exit code 69 when nothing has arrived for so long (30, 30s, 5m)
-    #[arg(long, value_name = "SECONDS", value_parser = duration::parse)]
-    pub(crate) exit_when_stalled: Option<Duration>,
-
-    /// Go on serving after completion, until Ctrl-C
-    #[arg(long)]
-    pub(crate) seed: bool,
-
-    /// Say nothing but errors
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-
-    /// How much to log.
-    #[command(flatten)]
-    pub(crate) log: LogArgs,
 }
 
 /// `bt-erl info`.
@@ -237,12 +172,6 @@ pub(crate) struct CreateArgs {
     pub(crate) json: bool,
 }
 
-/// `--announce`: URLs that are asked in no particular order.
-pub(crate) type Tier = Vec<String>;
-
-/// `--piece-length`: bytes; `None` is "auto".
-pub(crate) type PieceLength = Option<u32>;
-
 /// `bt-erl demo`.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
@@ -267,114 +196,10 @@ pub(crate) struct LogArgs {
     pub(crate) log_file: Option<PathBuf>,
 }
 
-/// `HOST:PORT`, not resolved yet. HOST is a name, an IPv4 address, or an IPv6 address in brackets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PeerAddress {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-impl fmt::Display for PeerAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
-/// Why a text is no `HOST:PORT`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum PeerAddressError {
-    /// No colon, or nothing after it.
-    NoPort,
-    /// Nothing before the colon.
-    NoHost,
-    /// The part after the colon is not 1 to 65535.
-    BadPort(String),
-    /// An IPv6 address without brackets: which colon is the port's?
-    BareIpv6,
-}
-
-impl fmt::Display for PeerAddressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const HOW: &str = "write HOST:PORT, as in 192.0.2.7:6881 or peer.example:6881";
-        match self {
-            PeerAddressError::NoPort => write!(f, "the port is missing; {HOW}"),
-            PeerAddressError::NoHost => write!(f, "the host is missing; {HOW}"),
-            PeerAddressError::BadPort(port) => {
-                write!(f, "port {port:?} is not a number from 1 to 65535; {HOW}")
-            }
-            PeerAddressError::BareIpv6 => {
-                write!(f, "an IPv6 address needs brackets, as in [2001:db8::7]:6881")
-            }
-        }
-    }
-}
-
-impl std::error::Error for PeerAddressError {}
-
-impl FromStr for PeerAddress {
-    type Err = PeerAddressError;
-
-    fn from_str(text: &str) -> Result<Self, PeerAddressError> {
-        let (host, port) = text.rsplit_once(':').ok_or(PeerAddressError::NoPort)?;
-        if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
-            return Err(PeerAddressError::BareIpv6);
-        }
-        if host.is_empty() || host == "[]" {
-            return Err(PeerAddressError::NoHost);
-        }
-        match port.parse::<u16>() {
-            _ if port.is_empty() => Err(PeerAddressError::NoPort),
-            Ok(port @ 1..) => Ok(PeerAddress { host: host.to_owned(), port }),
-            _ => Err(PeerAddressError::BadPort(port.to_owned())),
-        }
-    }
-}
-
-fn url(text: &str, schemes: &[&str]) -> Result<String, String> {
-    let fits =
-        |scheme: &&str| text.strip_prefix(*scheme).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
-    let plain = text.chars().all(|c| c.is_ascii_graphic());
-    match schemes.iter().any(fits) && plain {
-        true => Ok(text.to_owned()),
-        false => Err(format!("not a URL that begins with {}", schemes.join(" or "))),
-    }
-}
-
-fn tier(text: &str) -> Result<Tier, String> {
-    text.split(',').map(|part| url(part, &["http://", "https://", "udp://"])).collect()
-}
-
-fn web_seed(text: &str) -> Result<String, String> {
-    url(text, &["http://", "https://"])
-}
-
-/// From one block to what fits into the memory of those who download it.
-fn piece_length(text: &str) -> Result<PieceLength, String> {
-    const LEAST: ByteSize = ByteSize(16 << 10);
-    const MOST: ByteSize = ByteSize(64 << 20);
-    if text == "auto" {
-        return Ok(None);
-    }
-    let size: ByteSize = text.parse().map_err(|error| format!("{error}"))?;
-    match u32::try_from(size.0) {
-        Ok(bytes) if size >= LEAST && size <= MOST && bytes.is_power_of_two() => Ok(Some(bytes)),
-        _ => Err(format!("it has to be a power of two from {LEAST} to {MOST}")),
-    }
-}
-
-/// `--size` of the demo: less than 8 MiB is over before anybody could crash half way, more than 16 GiB is no demo.
-fn demo_size(text: &str) -> Result<ByteSize, String> {
-    const LEAST: ByteSize = ByteSize(8 << 20);
-    const MOST: ByteSize = ByteSize(16 << 30);
-    let size: ByteSize = text.parse().map_err(|error| format!("{error}"))?;
-    if size < LEAST || size > MOST {
-        return Err(format!("it has to be from {LEAST} to {MOST}"));
-    }
-    Ok(size)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::CommandFactory;
 
     use super::*;
@@ -410,7 +235,7 @@ mod tests {
         let args = run("bt-erl run x.torrent");
         assert_eq!(args.dir, PathBuf::from("."));
         assert_eq!(args.port, None);
-        assert!(args.peers.is_empty() && !args.no_tracker && !args.json && !args.seed);
+        assert!(args.peers.is_empty() && !args.no_tracker && !args.json && !args.seeds());
         assert_eq!(args.exit_when_stalled, None);
     }
 
@@ -425,6 +250,9 @@ mod tests {
         assert_eq!(args.exit_when_stalled, Some(Duration::from_secs(30)));
         assert_eq!(args.log.verbose, 2);
         assert_eq!(args.log.log_file, Some(PathBuf::from("l")));
+        let args = run("bt-erl run x.torrent --seed-ratio 1.5 --seed-time 24h");
+        assert!(args.seeds() && !args.seed);
+        assert_eq!((args.seed_ratio, args.seed_time), (Some(Ratio(1.5)), Some(Duration::from_secs(86_400))));
     }
 
     #[test]
@@ -435,6 +263,14 @@ mod tests {
             "bt-erl run x -a nowhere",
             "bt-erl run x -p 65536",
             "bt-erl run x --exit-when-stalled 0",
+            "bt-erl run x --upload-limit 0",
+            "bt-erl run x --upload-slots 0",
+            "bt-erl run x --no-upload --seed",
+            "bt-erl run x --no-upload --seed-ratio 1",
+            "bt-erl run x --seed-ratio 0",
+            "bt-erl run x --endgame 101%",
+            "bt-erl run x --no-resume --state-dir d",
+            "bt-erl run magnet:?xt=urn:btih:00",
             "bt-erl create x -a nowhere",
             "bt-erl create x --private",
             "bt-erl create x -l 100kB",
@@ -445,28 +281,6 @@ mod tests {
         }
         assert_eq!(parse("bt-erl run --help").unwrap_err().exit_code(), 0);
         assert_eq!(parse("bt-erl --version").unwrap_err().exit_code(), 0);
-    }
-
-    #[test]
-    fn a_peer_address_is_refused_by_name() {
-        let parse = |text: &str| text.parse::<PeerAddress>().err();
-        assert_eq!(parse("192.0.2.7:6881"), None);
-        assert_eq!(parse("[2001:db8::7]:6881"), None);
-        assert_eq!(parse("peer.example:1"), None);
-        assert_eq!(parse("192.0.2.7"), Some(PeerAddressError::NoPort));
-        assert_eq!(parse("192.0.2.7:"), Some(PeerAddressError::NoPort));
-        assert_eq!(parse(":6881"), Some(PeerAddressError::NoHost));
-        assert_eq!(parse("h:0"), Some(PeerAddressError::BadPort("0".into())));
-        assert_eq!(parse("h:x"), Some(PeerAddressError::BadPort("x".into())));
-        assert_eq!(parse("2001:db8::7:6881"), Some(PeerAddressError::BareIpv6));
-    }
-
-    #[test]
-    fn a_demo_has_a_size_that_makes_sense() {
-        assert_eq!(demo_size("64MiB"), Ok(ByteSize(64 << 20)));
-        assert!(demo_size("1KiB").is_err());
-        assert!(demo_size("1TiB").is_err());
-        assert!(demo_size("many").is_err());
     }
 
     #[test]

@@ -193,12 +193,12 @@ async fn finish(story: &Story, summary: &Summary, folder: &std::path::Path) -> R
     story.at(
         summary.took,
         &format!(
-            "{} {} at {}, {}, {} refetched",
+            "{} {} at {}, {}, {} wasted",
             paint.green("complete:"),
             ByteSize(summary.bytes),
             rate(summary.rate()),
             count(summary.restarts, "restart"),
-            ByteSize(summary.refetched)
+            ByteSize(summary.wasted.total())
         ),
     );
     let begin = clock::now();

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Why a text is not a span of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DurationError {
-    /// It does not begin with digits.
+    /// It does not begin with digits, or has a fraction.
     NotANumber,
     /// The number is followed by something that is no unit.
     UnknownUnit(String),
@@ -20,7 +20,7 @@ pub(crate) enum DurationError {
 
 impl fmt::Display for DurationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const HOW: &str = "write seconds, or a number and s, m or h, as in 30s or 5m";
+        const HOW: &str = "write seconds, or a number and s, m, h or d, as in 30s or 5m";
         match self {
             DurationError::NotANumber => write!(f, "not a whole number; {HOW}"),
             DurationError::UnknownUnit(unit) => write!(f, "unknown unit {unit:?}; {HOW}"),
@@ -38,7 +38,8 @@ pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    if number.is_empty() {
+    // `1.5h`: the fault is the fraction, not the unit.
+    if number.is_empty() || unit.starts_with(['.', ',']) {
         return Err(DurationError::NotANumber);
     }
     let number: u64 = number.parse().map_err(|_| DurationError::TooLong)?;
@@ -46,6 +47,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
         "" | "s" | "sec" => 1,
         "m" | "min" => 60,
         "h" => 3600,
+        "d" => 86_400,
         _ => return Err(DurationError::UnknownUnit(unit.trim().to_owned())),
     };
     match number.checked_mul(secs_each) {
@@ -64,10 +66,14 @@ pub(crate) fn short(span: Duration) -> String {
         0 => format!("{:.2} s", span.as_secs_f64()),
         1..10 if span.subsec_nanos() != 0 => format!("{:.1} s", span.as_secs_f64()),
         1..60 => format!("{secs} s"),
-        60..3600 => format!("{} min {} s", secs / 60, secs % 60),
-        3600..86_400 => format!("{} h {} min", secs / 3600, secs / 60 % 60),
-        _ => format!("{} d {} h", secs / 86_400, secs / 3600 % 24),
+        60..3600 => two((secs / 60, "min"), (secs % 60, "s")),
+        3600..86_400 => two((secs / 3600, "h"), (secs / 60 % 60, "min")),
+        _ => two((secs / 86_400, "d"), (secs / 3600 % 24, "h")),
     }
+}
+
+fn two((large, unit): (u64, &str), (small, part): (u64, &str)) -> String {
+    if small == 0 { format!("{large} {unit}") } else { format!("{large} {unit} {small} {part}") }
 }
 
 #[cfg(test)]
@@ -80,11 +86,13 @@ mod tests {
         assert_eq!(parse("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(parse("5 m"), Ok(Duration::from_secs(300)));
         assert_eq!(parse("2h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(parse("2d"), Ok(Duration::from_secs(172_800)));
     }
 
     #[test]
     fn a_bad_span_is_named_by_its_fault() {
         assert_eq!(parse(""), Err(DurationError::NotANumber));
+        assert_eq!(parse("1.5h"), Err(DurationError::NotANumber));
         assert_eq!(parse("-3"), Err(DurationError::NotANumber));
         assert_eq!(parse("3 parsecs"), Err(DurationError::UnknownUnit("parsecs".into())));
         assert_eq!(parse("0"), Err(DurationError::Zero));
@@ -94,8 +102,11 @@ mod tests {
 
     #[test]
     fn spans_are_printed_with_two_units_at_most() {
-        let printed = [0, 4, 420, 9_100, 42_000, 192_000, 7_500_000, 1_047_600_000]
+        let printed = [0, 4, 420, 9_100, 42_000, 192_000, 300_000, 7_500_000, 1_047_600_000]
             .map(|millis| short(Duration::from_millis(millis)));
-        assert_eq!(printed, ["0.0 ms", "4 ms", "0.42 s", "9.1 s", "42 s", "3 min 12 s", "2 h 5 min", "12 d 3 h"]);
+        assert_eq!(
+            printed,
+            ["0.0 ms", "4 ms", "0.42 s", "9.1 s", "42 s", "3 min 12 s", "5 min", "2 h 5 min", "12 d 3 h"]
+        );
     }
 }

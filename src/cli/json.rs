@@ -7,11 +7,11 @@
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 
-use bt_erl::{Event, PeerChange, Progress, TrackerOutcome};
+use bt_erl::{Event, PeerChange, PeerStats, Progress, TrackerOutcome, Wasted};
 use serde::Serialize;
 
-use super::progress::eta;
-use super::run::Summary;
+use super::progress::{eta, ratio};
+use super::run::{Seeded, Summary};
 
 /// One line. `event` is the name of the variant in lower case.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,18 +40,28 @@ pub(crate) enum Line {
         bytes_checked: u64,
         downloaded: u64,
         uploaded: u64,
-        /// Bytes that came more than once, or for nothing.
+        /// Sent, for each byte of content.
+        ratio: f64,
+        /// All of `wasted`.
         refetched: u64,
-        /// Bytes per second over the last seconds.
+        /// Bytes that came in vain, by reason.
+        wasted: Wasted,
+        /// Bytes per second that come, over the last seconds.
         rate: u64,
+        /// Bytes per second that go out, over the last seconds.
+        upload_rate: u64,
         /// At this rate; null when nothing arrives.
         eta_secs: Option<u64>,
         peers_connected: u32,
+        /// Those of them that we do not choke.
+        peers_unchoked: u32,
         peers_known: u32,
         restarts: u64,
         /// Why, when `state` is `failed`.
         reason: Option<String>,
     },
+    /// After a second, then every ten: how each connection stands.
+    Peers { peers: Vec<PeerStats> },
     /// This piece passed its SHA-1 check and is on disk.
     Finished { piece: u32 },
     /// A connection came or went.
@@ -81,9 +91,22 @@ pub(crate) enum Line {
         /// Addresses that were connected at any time.
         peers: u32,
         restarts: u64,
+        /// All of `wasted`.
         refetched: u64,
+        wasted: Wasted,
+        uploaded: u64,
     },
-    /// Ended by a signal (`exit` 130 or 143), or by Ctrl-C while seeding. Last line.
+    /// Seeding ended. Last line, unless a signal ended it.
+    Seeded {
+        /// Since the start.
+        uploaded: u64,
+        /// From completion.
+        secs: f64,
+        ratio: f64,
+        /// That got something.
+        peers: u32,
+    },
+    /// Ended by a signal (`exit` 130 or 143). Last line.
     Stopped { exit: u8, bytes_finished: u64 },
     /// Ended without completing. Last line; the same sentence is on stderr.
     Error { exit: u8, message: String },
@@ -121,10 +144,14 @@ impl Line {
             bytes_checked: progress.bytes_checked,
             downloaded: progress.downloaded,
             uploaded: progress.uploaded,
+            ratio: to_thousandths(ratio(progress).0),
             refetched: progress.wasted.total(),
+            wasted: progress.wasted,
             rate: progress.download_rate,
+            upload_rate: progress.upload_rate,
             eta_secs: eta(progress).map(|eta| eta.as_secs()),
             peers_connected: progress.peers_connected,
+            peers_unchoked: progress.peers_unchoked,
             peers_known: progress.peers_known,
             restarts: progress.restarts,
             reason,
@@ -136,13 +163,30 @@ impl Line {
         Line::Complete {
             bytes: summary.bytes,
             downloaded: summary.downloaded,
-            secs: (summary.took.as_secs_f64() * 1000.0).round() / 1000.0,
+            secs: to_thousandths(summary.took.as_secs_f64()),
             rate: summary.rate(),
             peers: summary.peers,
             restarts: summary.restarts,
-            refetched: summary.refetched,
+            refetched: summary.wasted.total(),
+            wasted: summary.wasted,
+            uploaded: summary.uploaded,
         }
     }
+
+    /// The line for the end of seeding.
+    pub(crate) fn of_seeded(seeded: &Seeded) -> Self {
+        Line::Seeded {
+            uploaded: seeded.uploaded,
+            secs: to_thousandths(seeded.took.as_secs_f64()),
+            ratio: to_thousandths(seeded.ratio.0),
+            peers: seeded.peers,
+        }
+    }
+}
+
+/// Nobody needs more digits.
+fn to_thousandths(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
 }
 
 /// What the torrent is doing.

@@ -12,6 +12,7 @@ use bt_erl::rt::clock;
 use bt_erl::{HashProgress, Progress, State};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
+use super::args::Ratio;
 use super::duration;
 use super::size::{ByteSize, grouped, rate};
 use super::terminal::{self, Paint, Screen, Talk, clean, columns};
@@ -191,12 +192,18 @@ pub(crate) fn eta(progress: &Progress) -> Option<Duration> {
     (left > 0 && progress.download_rate > 0 && secs < NEVER_SECS).then(|| Duration::from_secs_f64(secs))
 }
 
+/// Bytes sent for each byte of content.
+pub(crate) fn ratio(progress: &Progress) -> Ratio {
+    Ratio(progress.uploaded as f64 / progress.bytes_total.max(1) as f64)
+}
+
 /// The figures in at most `width` columns: the least important ones are left out until they fit.
 fn facts(progress: &Progress, width: usize) -> String {
     let finished = grouped(progress.pieces_finished.into());
     let pieces = grouped(progress.pieces.into());
     let peers = format!("{}/{} peers", progress.peers_connected, progress.peers_known);
     let bytes = format!("{} of {}", ByteSize(progress.bytes_finished), ByteSize(progress.bytes_total));
+    let unchoked = format!("{} unchoked", progress.peers_unchoked);
     let restarts = count(progress.restarts, "restart");
     // Importance first, then the text; printed in this order.
     let mut facts: Vec<(u8, String)> = match &progress.state {
@@ -209,27 +216,30 @@ fn facts(progress: &Progress, width: usize) -> String {
             vec![(0, format!("failed: {}", clean(message))), (1, format!("{finished}/{pieces} pieces")), (2, peers)]
         }
         State::Complete => vec![
-            (0, "complete, serving".to_owned()),
-            (1, format!("{} uploaded", ByteSize(progress.uploaded))),
-            (2, peers),
-            (3, restarts),
+            (0, "seeding".to_owned()),
+            (1, format!("↑ {}", rate(progress.upload_rate))),
+            (2, format!("ratio {}", ratio(progress))),
+            (5, format!("{} uploaded", ByteSize(progress.uploaded))),
+            (3, peers),
+            (4, unchoked),
+            (6, restarts),
         ],
         State::Downloading => {
-            let mut facts = vec![(0, format!("{finished}/{pieces} pieces")), (6, bytes)];
+            let mut facts = vec![(0, format!("{finished}/{pieces} pieces")), (8, bytes)];
             if progress.download_rate > 0 {
-                facts.push((1, rate(progress.download_rate)));
+                facts.push((1, format!("↓ {}", rate(progress.download_rate))));
+            }
+            if progress.upload_rate > 0 {
+                facts.push((4, format!("↑ {}", rate(progress.upload_rate))));
             }
             facts.push(match eta(progress) {
                 Some(eta) => (3, format!("{} left", duration::short(eta))),
                 None if progress.peers_connected == 0 => (3, "waiting for peers".to_owned()),
                 None => (3, "nothing arrives".to_owned()),
             });
-            facts.extend([(2, peers), (4, restarts)]);
+            facts.extend([(2, peers), (7, unchoked), (5, restarts)]);
             if progress.wasted.total() > 0 {
-                facts.push((5, format!("{} refetched", ByteSize(progress.wasted.total()))));
-            }
-            if progress.uploaded > 0 {
-                facts.push((7, format!("{} uploaded", ByteSize(progress.uploaded))));
+                facts.push((6, format!("{} wasted", ByteSize(progress.wasted.total()))));
             }
             facts
         }
@@ -265,7 +275,7 @@ mod tests {
             downloaded: 1250 << 20,
             uploaded: 3 << 20,
             wasted: bt_erl::Wasted { twice: 65536, ..Default::default() },
-            upload_rate: 0,
+            upload_rate: 3 << 20,
             peers_unchoked: 2,
             peers_connected: 4,
             peers_known: 12,
@@ -276,12 +286,15 @@ mod tests {
 
     #[test]
     fn eighty_columns_have_what_matters_and_140_have_all() {
-        assert_eq!(facts(&downloading(), 78), "1,234/2,048 pieces · 412 MiB/s · 2.0 s left · 4/12 peers · 1 restart");
+        assert_eq!(facts(&downloading(), 78), "1,234/2,048 pieces · ↓ 412 MiB/s · ↑ 3 MiB/s · 2.0 s left · 4/12 peers");
         assert_eq!(
             facts(&downloading(), 138),
-            "1,234/2,048 pieces · 1.2 GiB of 2 GiB · 412 MiB/s · 2.0 s left · 4/12 peers · 1 restart · \
-             64 KiB refetched · 3 MiB uploaded"
+            "1,234/2,048 pieces · 1.2 GiB of 2 GiB · ↓ 412 MiB/s · ↑ 3 MiB/s · 2.0 s left · 4/12 peers · 2 unchoked · \
+             1 restart · 64 KiB wasted"
         );
+        let seeding = Progress { state: State::Complete, uploaded: 3 << 30, ..downloading() };
+        assert_eq!(facts(&seeding, 78), "seeding · ↑ 3 MiB/s · ratio 1.50 · 3 GiB uploaded · 4/12 peers · 2 unchoked");
+        assert_eq!(facts(&seeding, 40), "seeding · ↑ 3 MiB/s · ratio 1.50");
     }
 
     #[test]
@@ -301,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_download_that_stands_still_promises_nothing() {
-        let still = Progress { download_rate: 0, peers_connected: 0, ..downloading() };
+        let still = Progress { download_rate: 0, upload_rate: 0, peers_connected: 0, ..downloading() };
         assert_eq!(eta(&still), None);
         assert_eq!(facts(&still, 78), "1,234/2,048 pieces · waiting for peers · 0/12 peers · 1 restart");
         let trickle = Progress { download_rate: 1, ..still };

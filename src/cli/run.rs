@@ -4,7 +4,9 @@
 //! exit code. It decides nothing about the download itself.
 
 mod ended;
+mod seeding;
 mod stall;
+mod start;
 
 use std::collections::HashSet;
 use std::io::Stdout;
@@ -16,27 +18,31 @@ use std::time::Duration;
 
 use bt_erl::protocol::Metainfo;
 use bt_erl::rt::signals::{Signal, Signals};
-use bt_erl::rt::{clock, net, spawn};
-use bt_erl::{Config, Event, Events, Outcome, PeerChange, Session, Torrent, TorrentOptions};
+use bt_erl::rt::{clock, spawn};
+use bt_erl::{Event, Events, Outcome, PeerChange, Session, Torrent};
 use futures::stream::{self, BoxStream, SelectAll, StreamExt};
 use futures::{FutureExt, pin_mut, select_biased};
 
-pub(crate) use self::ended::Summary;
+pub(crate) use self::ended::{Seeded, Summary};
+use self::seeding::Goal;
 pub(crate) use self::stall::StallWatch;
-use super::args::{PeerAddress, RunArgs};
+use self::start::{Started, start};
+use super::args::RunArgs;
 use super::exit::{Ending, asked_again};
 use super::fault::Fault;
 use super::json::{JsonLines, Line};
+use super::logging;
 use super::progress::{self, Display};
 use super::terminal::{Screen, Talk, clean};
-use super::{logging, torrent_file};
 
 /// How often the figures are looked at; a bar that moves ten times a second looks alive.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Between two `progress` lines of `--json`.
 const JSON_EVERY: Duration = Duration::from_secs(1);
-/// How long a name server may take to find the address of an `-a`.
-const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
+/// Between two `peers` lines of `--json`.
+const JSON_PEERS_EVERY: Duration = Duration::from_secs(10);
+/// Addresses that are counted; who meets more has met at least so many.
+const MOST_ADDRESSES: usize = 100_000;
 /// `Session::stop` ends in five seconds by itself; this is for the case that it does not.
 const STOP_LIMIT: Duration = Duration::from_secs(6);
 /// How long the last events may take to come out after the outcome is known.
@@ -92,9 +98,13 @@ async fn download(args: &RunArgs, screen: &Screen, lines: &mut Option<JsonLines<
         display: Display::new(screen, &metainfo.name),
         lines,
         stall: args.exit_when_stalled.map(|limit| StallWatch::new(limit, clock::since_start())),
+        goal: Goal::of(args),
         next_line: clock::since_start() + JSON_EVERY,
+        next_peers: clock::since_start() + JSON_EVERY,
         met: HashSet::new(),
+        served: HashSet::new(),
         checked_at: clock::since_start(),
+        complete_at: None,
         metainfo,
         torrent,
         events: Arc::new(events),
@@ -103,57 +113,6 @@ async fn download(args: &RunArgs, screen: &Screen, lines: &mut Option<JsonLines<
         session,
     };
     download.follow(signals).await
-}
-
-struct Started {
-    session: Session,
-    events: Events,
-    torrent: Torrent,
-    metainfo: Metainfo,
-    /// There is nobody to ask for peers and no peer to call.
-    alone: bool,
-}
-
-/// Everything up to a running download; the torrent file is read first, because most mistakes are there.
-async fn start(args: &RunArgs) -> Result<Started, Fault> {
-    let file = args.file.clone();
-    let metainfo = spawn::blocking(move || torrent_file::load(&file)).await?;
-    let asks_trackers = !args.no_tracker && !metainfo.trackers.is_empty();
-    let peers = resolve(&args.peers, asks_trackers).await?;
-    let mut config = Config::default();
-    if let Some(port) = args.port {
-        config.ports = Some(port..=port);
-    }
-    let mut options = TorrentOptions::new(&args.dir);
-    options.trackers = !args.no_tracker;
-    options.peers = peers;
-    let alone = options.peers.is_empty() && !asks_trackers;
-    let session = Session::start(config).await?;
-    let events = session.events();
-    match session.add(metainfo.clone(), options).await {
-        Ok(torrent) => Ok(Started { session, events, torrent, metainfo, alone }),
-        Err(error) => {
-            stop(&session, None).await;
-            Err(error.into())
-        }
-    }
-}
-
-/// The addresses of all `-a`. A name that leads nowhere is a warning as long as somebody else can be asked.
-async fn resolve(peers: &[PeerAddress], asks_trackers: bool) -> Result<Vec<SocketAddr>, Fault> {
-    let looked_up =
-        peers.iter().map(|peer| async move { (peer, net::resolve(&peer.host, peer.port, RESOLVE_LIMIT).await) });
-    let mut found = Vec::new();
-    for (peer, addresses) in futures::future::join_all(looked_up).await {
-        match addresses {
-            Ok(addresses) => found.extend(addresses),
-            Err(error) => log::warn!("peer {peer} is left out: {error}"),
-        }
-    }
-    if found.is_empty() && !peers.is_empty() && !asks_trackers {
-        return Err(Fault::NoPeerFound { peers: peers.iter().map(ToString::to_string).collect() });
-    }
-    Ok(found)
 }
 
 fn write(lines: &mut Option<JsonLines<Stdout>>, line: Line) {
@@ -170,17 +129,30 @@ enum Happening {
     Signal(Signal, Signals),
 }
 
+/// What the figures of this moment mean for the run.
+enum Verdict {
+    GoOn,
+    Stalled(Fault),
+    SeededEnough,
+}
+
 struct Download<'a> {
     args: &'a RunArgs,
     screen: &'a Screen,
     display: Display,
     lines: &'a mut Option<JsonLines<Stdout>>,
     stall: Option<StallWatch>,
+    goal: Goal,
     next_line: Duration,
+    next_peers: Duration,
     /// Addresses that were connected at any time.
     met: HashSet<SocketAddr>,
+    /// Those of them that got something from us.
+    served: HashSet<SocketAddr>,
     /// When the download proper began.
     checked_at: Duration,
+    /// When it was complete and seeding began.
+    complete_at: Option<Duration>,
     metainfo: Metainfo,
     session: Session,
     torrent: Torrent,
@@ -197,16 +169,21 @@ impl Download<'_> {
         let mut happenings = self.happenings(signals);
         while let Some(happening) = happenings.next().await {
             match happening {
-                Happening::Look => {
-                    if let Some(fault) = self.look() {
-                        return self.fail(fault).await;
+                Happening::Look => match self.look() {
+                    Verdict::GoOn => {}
+                    Verdict::Stalled(fault) => return self.fail(fault).await,
+                    Verdict::SeededEnough => {
+                        self.display.clear();
+                        self.seeded();
+                        stop(&self.session, None).await;
+                        return Ok(Ending::Complete);
                     }
-                }
+                },
                 Happening::Event(event) => self.event(&event),
                 Happening::Outcome(Outcome::Complete) => {
                     self.last_events().await;
                     self.complete();
-                    if !self.args.seed {
+                    if !self.args.seeds() {
                         stop(&self.session, None).await;
                         return Ok(Ending::Complete);
                     }
@@ -256,14 +233,35 @@ impl Download<'_> {
         }
     }
 
-    fn look(&mut self) -> Option<Fault> {
+    fn look(&mut self) -> Verdict {
         let (progress, now) = (self.torrent.progress(), clock::since_start());
         self.display.show(&progress, now);
         if now >= self.next_line {
             self.next_line = now + JSON_EVERY;
             write(self.lines, Line::of_progress(&progress));
+            self.look_at_peers(now);
         }
-        self.stall.as_mut()?.observe(&progress, now)
+        match self.complete_at {
+            Some(at) if self.goal.is_reached(progress::ratio(&progress), now.saturating_sub(at)) => {
+                Verdict::SeededEnough
+            }
+            Some(_) => Verdict::GoOn,
+            None => {
+                let stalled = self.stall.as_mut().and_then(|stall| stall.observe(&progress, now));
+                stalled.map_or(Verdict::GoOn, Verdict::Stalled)
+            }
+        }
+    }
+
+    fn look_at_peers(&mut self, now: Duration) {
+        let peers = self.torrent.peers();
+        for peer in peers.iter().filter(|peer| peer.uploaded > 0) {
+            remember(&mut self.served, peer.address);
+        }
+        if now >= self.next_peers {
+            self.next_peers = now + JSON_PEERS_EVERY;
+            write(self.lines, Line::Peers { peers });
+        }
     }
 
     fn event(&mut self, event: &Event) {
@@ -283,7 +281,7 @@ impl Download<'_> {
                 }
             }
             Event::Peer { address, change: PeerChange::Connected { .. } } => {
-                self.met.insert(*address);
+                remember(&mut self.met, *address);
             }
             Event::Disk { message } => {
                 if let Some(stall) = &mut self.stall {
@@ -317,18 +315,33 @@ impl Download<'_> {
             took: clock::since_start().saturating_sub(self.checked_at),
             peers: u32::try_from(self.met.len()).unwrap_or(u32::MAX),
             restarts: progress.restarts,
-            refetched: progress.wasted.total(),
+            uploaded: progress.uploaded,
+            wasted: progress.wasted,
         };
         let place = self.args.dir.join(&self.metainfo.name);
         self.screen.say(&ended::summary_line(&summary, &place, self.screen.paint()));
         write(self.lines, Line::of_summary(&summary));
-        if self.args.seed {
+        if self.args.seeds() {
+            self.complete_at = Some(clock::since_start());
             self.display = Display::new(self.screen, &self.metainfo.name);
-            self.screen.say(&match self.session.local_port() {
-                Some(port) => format!("serving on port {port} until Ctrl-C"),
-                None => "serving until Ctrl-C".to_owned(),
-            });
+            let port = self.session.local_port().map_or(String::new(), |port| format!(" on port {port}"));
+            self.screen.say(&format!("seeding{port} {}", self.goal.in_words()));
         }
+    }
+
+    /// What was given, once seeding has ended.
+    fn seeded(&mut self) {
+        let Some(at) = self.complete_at else { return };
+        let (progress, now) = (self.torrent.progress(), clock::since_start());
+        self.look_at_peers(now);
+        let seeded = Seeded {
+            uploaded: progress.uploaded,
+            took: now.saturating_sub(at),
+            ratio: progress::ratio(&progress),
+            peers: u32::try_from(self.served.len()).unwrap_or(u32::MAX),
+        };
+        self.screen.say(&ended::seeded_line(&seeded, self.screen.paint()));
+        write(self.lines, Line::of_seeded(&seeded));
     }
 
     async fn fail(&mut self, fault: Fault) -> Result<Ending, Fault> {
@@ -342,10 +355,18 @@ impl Download<'_> {
         let progress = self.torrent.progress();
         self.display.freeze();
         self.screen.say(&ended::interrupted_line(signal, &progress));
+        self.seeded();
         stop(&self.session, Some(signals)).await;
         let bytes_finished = self.torrent.progress().bytes_finished;
         write(self.lines, Line::Stopped { exit: signal.exit_code(), bytes_finished });
         signal.into()
+    }
+}
+
+/// Bounded, so that callers who come and go for months cost nothing.
+fn remember(addresses: &mut HashSet<SocketAddr>, address: SocketAddr) {
+    if addresses.len() < MOST_ADDRESSES {
+        addresses.insert(address);
     }
 }
 

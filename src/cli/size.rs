@@ -14,7 +14,7 @@ pub(crate) struct ByteSize(pub(crate) u64);
 pub(crate) enum SizeError {
     /// Nothing was written.
     Empty,
-    /// It does not begin with digits.
+    /// It does not begin with digits, or has a fraction.
     NotANumber,
     /// The number is followed by something that is no unit.
     UnknownUnit(String),
@@ -27,7 +27,7 @@ impl fmt::Display for SizeError {
         const HOW: &str = "write a number and a unit, as in 64MiB or 500kB";
         match self {
             SizeError::Empty => write!(f, "no size given; {HOW}"),
-            SizeError::NotANumber => write!(f, "not a whole number of bytes; {HOW}"),
+            SizeError::NotANumber => write!(f, "not a whole number; {HOW}"),
             SizeError::UnknownUnit(unit) => write!(f, "unknown unit {unit:?}; {HOW}"),
             SizeError::TooLarge => write!(f, "more bytes than 64 bits can count"),
         }
@@ -48,7 +48,8 @@ impl FromStr for ByteSize {
         }
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
-        if number.is_empty() {
+        // `1.5MiB`: the fault is the fraction, not the unit.
+        if number.is_empty() || unit.starts_with(['.', ',']) {
             return Err(SizeError::NotANumber);
         }
         let number: u64 = number.parse().map_err(|_| SizeError::TooLarge)?;
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!(parse(" "), Err(SizeError::Empty));
         assert_eq!(parse("MiB"), Err(SizeError::NotANumber));
         assert_eq!(parse("-1"), Err(SizeError::NotANumber));
-        assert_eq!(parse("1.5MiB"), Err(SizeError::UnknownUnit(".5MiB".into())));
+        assert_eq!(parse("1.5MiB"), Err(SizeError::NotANumber));
         assert_eq!(parse("3 apples"), Err(SizeError::UnknownUnit("apples".into())));
         assert_eq!(parse("99999999999999999999"), Err(SizeError::TooLarge));
         assert_eq!(parse("17179869184GiB"), Err(SizeError::TooLarge));

@@ -267,7 +267,8 @@ impl<'a> Plot<'a> {
             took: self.since_begin(self.complete.unwrap_or_else(clock::now)),
             peers: u32::try_from(self.peers.len()).unwrap_or(u32::MAX),
             restarts: self.swarm.system.snapshot().restarts(),
-            refetched: progress.wasted.total(),
+            uploaded: progress.uploaded,
+            wasted: progress.wasted,
         }
     }
 }

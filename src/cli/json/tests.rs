@@ -5,6 +5,8 @@ use std::io;
 
 use super::*;
 
+const WASTED: Wasted = Wasted { twice: 16384, late: 0, unrequested: 0, bad: 0 };
+
 /// One of each. The `match` makes a new variant without a sample a compile error.
 fn samples() -> Vec<Line> {
     let samples = vec![
@@ -26,13 +28,39 @@ fn samples() -> Vec<Line> {
             bytes_checked: 393216000,
             downloaded: 125829120,
             uploaded: 65536,
+            ratio: 0.0,
             refetched: 16384,
+            wasted: WASTED,
             rate: 41943040,
+            upload_rate: 8192,
             eta_secs: Some(5),
             peers_connected: 4,
+            peers_unchoked: 2,
             peers_known: 12,
             restarts: 1,
             reason: None,
+        },
+        Line::Peers {
+            peers: vec![PeerStats {
+                address: "192.0.2.7:6881".parse().unwrap(),
+                client: "Transmission 3.00".into(),
+                peer_id: "-TR3000-k8hj0wgej6ch".into(),
+                outgoing: true,
+                connected_secs: 12.5,
+                pieces: 1500,
+                downloaded: 125829120,
+                uploaded: 65536,
+                wasted: WASTED,
+                download_rate: 41943040,
+                upload_rate: 8192,
+                am_choked: false,
+                am_interested: true,
+                peer_choked: false,
+                peer_interested: true,
+                snubbed: false,
+                requests_out: 48,
+                requests_in: 2,
+            }],
         },
         Line::Finished { piece: 17 },
         Line::Peer {
@@ -56,7 +84,10 @@ fn samples() -> Vec<Line> {
             peers: 4,
             restarts: 1,
             refetched: 16384,
+            wasted: WASTED,
+            uploaded: 65536,
         },
+        Line::Seeded { uploaded: 589824000, secs: 3600.0, ratio: 1.5, peers: 7 },
         Line::Stopped { exit: 130, bytes_finished: 157286400 },
         Line::Error { exit: 69, message: "nothing arrived for 30 s".into() },
     ];
@@ -65,12 +96,14 @@ fn samples() -> Vec<Line> {
             Line::Started { .. }
             | Line::Checked { .. }
             | Line::Progress { .. }
+            | Line::Peers { .. }
             | Line::Finished { .. }
             | Line::Peer { .. }
             | Line::Tracker { .. }
             | Line::Restart { .. }
             | Line::Disk { .. }
             | Line::Complete { .. }
+            | Line::Seeded { .. }
             | Line::Stopped { .. }
             | Line::Error { .. } => {}
         }

@@ -1,14 +1,15 @@
-//! The one line that is left on the screen when a download has ended.
+//! The lines that are left on the screen when a download, or seeding, has ended.
 //!
 //! Pure text.
 
 use std::path::Path;
 use std::time::Duration;
 
-use bt_erl::Progress;
 use bt_erl::rt::signals::Signal;
+use bt_erl::{Progress, Wasted};
 
 use super::shown;
+use crate::cli::args::Ratio;
 use crate::cli::duration::short;
 use crate::cli::progress::count;
 use crate::cli::size::{ByteSize, grouped, rate};
@@ -27,14 +28,16 @@ pub(crate) struct Summary {
     pub(crate) peers: u32,
     /// In the whole tree.
     pub(crate) restarts: u64,
-    /// What came twice or for nothing; part of `downloaded`.
-    pub(crate) refetched: u64,
+    /// What was sent to peers meanwhile.
+    pub(crate) uploaded: u64,
+    /// What came in vain, and why; part of `downloaded`.
+    pub(crate) wasted: Wasted,
 }
 
 impl Summary {
     /// Useful bytes that came.
     fn fetched(&self) -> u64 {
-        self.downloaded.saturating_sub(self.refetched).min(self.bytes)
+        self.downloaded.saturating_sub(self.wasted.total()).min(self.bytes)
     }
 
     /// Useful bytes per second.
@@ -43,7 +46,7 @@ impl Summary {
     }
 }
 
-/// `complete: 300 MiB in 9.4 s (32 MiB/s), 4 peers, 1 restart, 16 KiB refetched: ./debian.iso`
+/// `complete: 300 MiB in 9.4 s (32 MiB/s), 4 peers, 3 MiB uploaded, 1 restart, 16 KiB wasted: ./debian.iso`
 pub(crate) fn summary_line(summary: &Summary, place: &Path, paint: Paint) -> String {
     let place = shown(place);
     if summary.downloaded == 0 {
@@ -51,15 +54,36 @@ pub(crate) fn summary_line(summary: &Summary, place: &Path, paint: Paint) -> Str
         return format!("{} all {bytes} are here and right: {place}", paint.green("already complete:"));
     }
     format!(
-        "{} {} in {} ({}), {}, {}, {} refetched: {place}",
+        "{} {} in {} ({}), {}, {} uploaded, {}, {} wasted: {place}",
         paint.green("complete:"),
         ByteSize(summary.fetched()),
         short(summary.took),
         rate(summary.rate()),
         count(u64::from(summary.peers), "peer"),
+        ByteSize(summary.uploaded),
         count(summary.restarts, "restart"),
-        ByteSize(summary.refetched),
+        ByteSize(summary.wasted.total()),
     )
+}
+
+/// What was given to others, in figures.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Seeded {
+    /// Bytes sent since the start, also while downloading.
+    pub(crate) uploaded: u64,
+    /// From completion to the end.
+    pub(crate) took: Duration,
+    /// Bytes sent for each byte of content.
+    pub(crate) ratio: Ratio,
+    /// Peers that got something.
+    pub(crate) peers: u32,
+}
+
+/// `seeded for 3 min 2 s: 1.2 GiB uploaded to 7 peers, ratio 1.20`
+pub(crate) fn seeded_line(seeded: &Seeded, paint: Paint) -> String {
+    let (took, uploaded, ratio) = (short(seeded.took), ByteSize(seeded.uploaded), seeded.ratio);
+    let peers = count(u64::from(seeded.peers), "peer");
+    format!("{} {took}: {uploaded} uploaded to {peers}, ratio {ratio}", paint.green("seeded for"))
 }
 
 /// `interrupted: 600 of 1,500 pieces finished; the same command goes on from here`
@@ -85,7 +109,8 @@ mod tests {
             took: Duration::from_millis(9400),
             peers: 4,
             restarts: 1,
-            refetched: 16384,
+            uploaded: 3 << 20,
+            wasted: Wasted { twice: 16384, ..Wasted::default() },
         }
     }
 
@@ -93,7 +118,7 @@ mod tests {
     fn the_summary_has_every_figure_in_one_line() {
         assert_eq!(
             summary_line(&summary(), Path::new("./debian.iso"), Paint::Plain),
-            "complete: 300 MiB in 9.4 s (31.9 MiB/s), 4 peers, 1 restart, 16 KiB refetched: ./debian.iso"
+            "complete: 300 MiB in 9.4 s (31.9 MiB/s), 4 peers, 3 MiB uploaded, 1 restart, 16 KiB wasted: ./debian.iso"
         );
     }
 
@@ -104,6 +129,12 @@ mod tests {
             summary_line(&nothing, Path::new("x"), Paint::Plain),
             "already complete: all 300 MiB are here and right: x"
         );
+    }
+
+    #[test]
+    fn seeding_ends_with_what_it_gave() {
+        let seeded = Seeded { uploaded: 3 << 29, took: Duration::from_secs(182), ratio: Ratio(1.2), peers: 7 };
+        assert_eq!(seeded_line(&seeded, Paint::Plain), "seeded for 3 min 2 s: 1.5 GiB uploaded to 7 peers, ratio 1.20");
     }
 
     #[test]
