@@ -3,23 +3,20 @@
 //! Changes nothing; starts no session.
 
 use std::io;
-use std::sync::Arc;
 
-use bt_erl::rt::signals::Signals;
 use bt_erl::rt::spawn;
-use bt_erl::{CheckedFile, FileState, HashProgress, check};
-use futures::{FutureExt, pin_mut, select_biased};
+use bt_erl::{CheckedFile, FileState, check};
 use serde::Serialize;
 
 use super::args::CheckArgs;
-use super::exit::Ending;
+use super::exit::{Ending, signals};
 use super::fault::Fault;
 use super::info::print;
-use super::progress::{count, hashing_bar};
+use super::progress::count;
 use super::run::shown;
 use super::size::{ByteSize, grouped};
 use super::terminal::{Paint, Screen, Talk, clean};
-use super::torrent_file;
+use super::{hashing, torrent_file};
 
 /// `--json`, exactly as documented in `docs/cli.md`.
 #[derive(Debug, Serialize)]
@@ -48,20 +45,14 @@ pub(crate) fn run(args: &CheckArgs) -> Ending {
 }
 
 async fn look(args: &CheckArgs, screen: &Screen) -> Result<Ending, Fault> {
-    let mut signals = Signals::new().map_err(|error| Fault::Signals { reason: error.to_string() })?;
+    let mut signals = signals()?;
     let file = args.file.clone();
     let metainfo = spawn::blocking(move || torrent_file::load(&file)).await?;
-    let progress = Arc::new(HashProgress::default());
-    let (right, files) = {
-        let work = check(&metainfo, &args.dir, progress.clone()).fuse();
-        let name = format!("checking {}", clean(&metainfo.name));
-        let (bar, signal) = (hashing_bar(screen, &name, &progress).fuse(), signals.next().fuse());
-        pin_mut!(work, bar, signal);
-        select_biased! {
-            signal = signal => return Ok(signal.into()),
-            checked = work => checked?,
-            () = bar => return Ok(Ending::Failed),
-        }
+    let name = format!("checking {}", clean(&metainfo.name));
+    let work = async |progress| check(&metainfo, &args.dir, progress).await;
+    let (right, files) = match hashing::watch(screen, &mut signals, &name, work).await {
+        Ok(checked) => checked?,
+        Err(signal) => return Ok(signal.into()),
     };
     let (right, pieces) = (right.count(), metainfo.layout.pieces());
     let whole = files.iter().all(|file| file.state == FileState::Whole);

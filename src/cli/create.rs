@@ -8,19 +8,17 @@ use std::sync::Arc;
 
 use bt_erl::protocol::{Draft, Metainfo};
 use bt_erl::rt::files::{DiskError, DiskFault, Folder};
-use bt_erl::rt::signals::Signals;
 use bt_erl::rt::{clock, spawn, wall};
-use bt_erl::{CreateError, HashProgress, create};
-use futures::{FutureExt, pin_mut, select_biased};
+use bt_erl::{CreateError, create};
 
 use super::args::CreateArgs;
-use super::exit::Ending;
+use super::exit::{Ending, signals};
 use super::fault::Fault;
-use super::info;
-use super::progress::{count, hashing_bar};
+use super::progress::count;
 use super::run::shown;
 use super::size::{ByteSize, rate};
 use super::terminal::{Screen, Talk};
+use super::{hashing, info};
 
 const CREATED_BY: &str = concat!("bt-erl ", env!("CARGO_PKG_VERSION"));
 
@@ -34,21 +32,13 @@ pub(crate) fn run(args: &CreateArgs) -> Ending {
 }
 
 async fn make(args: &CreateArgs, screen: &Screen) -> Result<Ending, Fault> {
-    let mut signals = Signals::new().map_err(|error| Fault::Signals { reason: error.to_string() })?;
+    let mut signals = signals()?;
     let out = Out::of(args)?;
-    let progress = Arc::new(HashProgress::default());
-    let begin = clock::now();
-    let made = {
-        let (path, counted) = (args.path.clone(), progress.clone());
-        let work = async move { create(&path, draft(args), counted).await }.fuse();
-        let name = format!("hashing {}", shown(&args.path));
-        let (bar, signal) = (hashing_bar(screen, &name, &progress).fuse(), signals.next().fuse());
-        pin_mut!(work, bar, signal);
-        select_biased! {
-            signal = signal => return Ok(signal.into()),
-            made = work => made.map_err(not_there)?,
-            () = bar => return Ok(Ending::Failed),
-        }
+    let (name, begin) = (format!("hashing {}", shown(&args.path)), clock::now());
+    let work = async |progress| create(&args.path, draft(args), progress).await;
+    let made = match hashing::watch(screen, &mut signals, &name, work).await {
+        Ok(made) => made.map_err(not_there)?,
+        Err(signal) => return Ok(signal.into()),
     };
     let took = begin.elapsed();
     let metainfo = Metainfo::parse(&made).map_err(|reason| Fault::BadTorrent { path: args.path.clone(), reason })?;

@@ -24,7 +24,7 @@ use self::plot::Plot;
 use self::story::Story;
 use self::swarm::Swarm;
 use super::args::DemoArgs;
-use super::exit::{Ending, asked_again};
+use super::exit::{Ending, asked_again, signals};
 use super::fault::Fault;
 use super::progress::{Display, count};
 use super::run::Summary;
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &DemoArgs) -> Ending {
 }
 
 async fn demo(args: &DemoArgs, screen: &Screen) -> Result<Ending, Fault> {
-    let mut signals = Signals::new().map_err(|error| Fault::Signals { reason: error.to_string() })?;
+    let mut signals = signals()?;
     let mut stage = Stage::default();
     let ended = {
         let (story, narrator) = story::new(screen);

@@ -9,6 +9,8 @@ use std::time::Duration;
 use bt_erl::rt::clock;
 use bt_erl::rt::signals::{Signal, Signals};
 
+use super::fault::Fault;
+
 /// The closed list of exit codes. `docs/cli.md` prints the same table; a test compares the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -45,6 +47,11 @@ impl Ending {
     pub(crate) fn code(self) -> u8 {
         self as u8
     }
+}
+
+/// From here on Ctrl-C and SIGTERM are something to wait for, and do not end the program by themselves.
+pub(crate) fn signals() -> Result<Signals, Fault> {
+    Signals::new().map_err(|error| Fault::Signals { reason: error.to_string() })
 }
 
 /// Waits until somebody who has asked for the end already asks once more. What comes close behind the first signal is

@@ -37,6 +37,8 @@ struct Info<'a> {
 
 #[derive(Debug, Serialize)]
 struct InfoFile {
+    /// From 1; what `run --only` goes by.
+    number: usize,
     /// As it will be below the download folder, with `/` between components.
     path: String,
     length: u64,
@@ -79,7 +81,8 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
 }
 
 fn info(metainfo: &Metainfo) -> Info<'_> {
-    let file = |file: &File| InfoFile { path: file.path.join("/"), length: file.length };
+    let file = |(number, file): (usize, &File)| InfoFile { number, path: file.path.join("/"), length: file.length };
+    let files = metainfo.files.iter().filter(|file| !file.pad);
     Info {
         name: &metainfo.name,
         info_hash: metainfo.info_hash.to_string(),
@@ -87,7 +90,7 @@ fn info(metainfo: &Metainfo) -> Info<'_> {
         pieces: metainfo.layout.pieces(),
         total: metainfo.layout.total_bytes(),
         private: metainfo.private,
-        files: metainfo.files.iter().filter(|file| !file.pad).map(file).collect(),
+        files: (1..).zip(files).map(file).collect(),
         trackers: &metainfo.trackers,
         mended: mended(metainfo),
     }
@@ -135,10 +138,12 @@ fn table(metainfo: &Metainfo, paint: Paint) -> String {
         row("Mended", &paint.yellow(shorten(&clean(mended), MENDED_COLUMNS)));
     }
     row("Files", &files_row(metainfo, &info));
-    let widest = info.files.iter().map(|file| ByteSize(file.length).to_string().len()).max();
+    let widest = info.files.iter().map(|file| ByteSize(file.length).to_string().len()).max().unwrap_or(0);
+    let digits = info.files.len().to_string().len();
     for file in &info.files {
+        let number = paint.dim(format!("{:>digits$}", file.number));
         let size = ByteSize(file.length).to_string();
-        text.push_str(&format!("  {size:>width$}  {}\n", clean(&file.path), width = widest.unwrap_or(0)));
+        text.push_str(&format!("  {number}  {size:>widest$}  {}\n", clean(&file.path)));
     }
     text
 }

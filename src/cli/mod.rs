@@ -11,6 +11,7 @@ mod demo;
 mod duration;
 mod exit;
 mod fault;
+mod hashing;
 mod info;
 mod json;
 mod logging;

@@ -4,12 +4,10 @@
 //! width, so that 80 columns are a unit test.
 
 use std::fmt::Write;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bt_erl::rt::clock;
-use bt_erl::{HashProgress, Progress, State};
+use bt_erl::{Progress, State};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::args::Ratio;
@@ -103,20 +101,6 @@ impl Display {
             bar.finish_and_clear();
         }
         self.shape = Shape::Nothing;
-    }
-}
-
-/// Shows how far a hashing is, until it is dropped; never ends by itself.
-pub(crate) async fn hashing_bar(screen: &Screen, name: &str, progress: &HashProgress) {
-    const LOOK_EVERY: Duration = Duration::from_millis(100);
-    let (mut bar, mut ticker) = (None, clock::Ticker::new(LOOK_EVERY));
-    loop {
-        let total = progress.total.load(Ordering::Relaxed);
-        if total > 0 {
-            let bar = bar.get_or_insert_with(|| Display::of_bytes(screen, name, total));
-            bar.bytes(progress.hashed.load(Ordering::Relaxed));
-        }
-        ticker.tick().await;
     }
 }
 

@@ -4,6 +4,8 @@
 //! exit code. It decides nothing about the download itself.
 
 mod ended;
+mod happenings;
+mod peers;
 mod seeding;
 mod stall;
 mod start;
@@ -20,23 +22,21 @@ use bt_erl::protocol::Metainfo;
 use bt_erl::rt::signals::{Signal, Signals};
 use bt_erl::rt::{clock, spawn};
 use bt_erl::{Event, Events, Outcome, PeerChange, Session, Torrent};
-use futures::stream::{self, BoxStream, SelectAll, StreamExt};
-use futures::{FutureExt, pin_mut, select_biased};
+use futures::{FutureExt, StreamExt, pin_mut, select_biased};
 
 pub(crate) use self::ended::{Seeded, Summary};
+use self::happenings::Happening;
 use self::seeding::Goal;
 pub(crate) use self::stall::StallWatch;
 use self::start::{Started, start};
 use super::args::RunArgs;
-use super::exit::{Ending, asked_again};
+use super::exit::{Ending, asked_again, signals};
 use super::fault::Fault;
 use super::json::{JsonLines, Line};
 use super::logging;
 use super::progress::{self, Display};
 use super::terminal::{Screen, Talk, clean};
 
-/// How often the figures are looked at; a bar that moves ten times a second looks alive.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Between two `progress` lines of `--json`.
 const JSON_EVERY: Duration = Duration::from_secs(1);
 /// Between two `peers` lines of `--json`.
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &RunArgs) -> Ending {
 }
 
 async fn download(args: &RunArgs, screen: &Screen, lines: &mut Option<JsonLines<Stdout>>) -> Result<Ending, Fault> {
-    let mut signals = Signals::new().map_err(|error| Fault::Signals { reason: error.to_string() })?;
+    let mut signals = signals()?;
     let started = {
         // Nothing that needs an orderly end has begun yet.
         let (start, signal) = (start(args).fuse(), signals.next().fuse());
@@ -121,14 +121,6 @@ fn write(lines: &mut Option<JsonLines<Stdout>>, line: Line) {
     }
 }
 
-/// What the loop wakes up for.
-enum Happening {
-    Look,
-    Event(Event),
-    Outcome(Outcome),
-    Signal(Signal, Signals),
-}
-
 /// What the figures of this moment mean for the run.
 enum Verdict {
     GoOn,
@@ -166,7 +158,7 @@ struct Download<'a> {
 impl Download<'_> {
     async fn follow(&mut self, signals: Signals) -> Result<Ending, Fault> {
         write(self.lines, self.started());
-        let mut happenings = self.happenings(signals);
+        let mut happenings = happenings::stream(signals, &self.torrent, &self.events);
         while let Some(happening) = happenings.next().await {
             match happening {
                 Happening::Look => match self.look() {
@@ -180,6 +172,11 @@ impl Download<'_> {
                     }
                 },
                 Happening::Event(event) => self.event(&event),
+                Happening::Question => {
+                    for line in peers::table(&self.torrent.peers(), self.screen.width(), self.screen.paint()) {
+                        self.screen.print(&line);
+                    }
+                }
                 Happening::Outcome(Outcome::Complete) => {
                     self.last_events().await;
                     self.complete();
@@ -200,26 +197,6 @@ impl Download<'_> {
         }
         // The ticker never ends.
         Ok(Ending::Failed)
-    }
-
-    /// Signals, the outcome, events and a steady beat, as one stream.
-    fn happenings(&self, signals: Signals) -> SelectAll<BoxStream<'static, Happening>> {
-        let signal = stream::once(async move {
-            let mut signals = signals;
-            let signal = signals.next().await;
-            Happening::Signal(signal, signals)
-        });
-        let torrent = self.torrent.clone();
-        let outcome = stream::once(async move { Happening::Outcome(torrent.wait().await) });
-        let events = stream::unfold(self.events.clone(), |events| async move {
-            let event = events.recv().await?;
-            Some((Happening::Event(event), events))
-        });
-        let looks = stream::unfold(clock::Ticker::new(LOOK_EVERY), |mut ticker| async move {
-            ticker.tick().await;
-            Some((Happening::Look, ticker))
-        });
-        stream::select_all([signal.boxed(), outcome.boxed(), events.boxed(), looks.boxed()])
     }
 
     fn started(&self) -> Line {

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM as something to wait for.
+//! Ctrl-C, SIGTERM and SIGUSR1 as something to wait for.
 //!
 //! Used by `cli/` only: a library must not take signals from the program that uses it. From the first call on, the
 //! default action of these signals (the program ends at once) is off for the rest of the OS process, so the caller must
@@ -62,6 +62,35 @@ impl Signals {
                 Some(Err(_)) => continue,
                 None => std::future::pending().await,
             }
+        }
+    }
+}
+
+/// SIGUSR1: somebody asks how things stand. Taken over from the first call on, because its default action ends the program.
+#[derive(Debug)]
+pub struct Questions {
+    /// `None` where there is no such signal.
+    stream: Option<async_signal::Signals>,
+}
+
+impl Questions {
+    /// Takes over SIGUSR1 for this OS process, where there is one.
+    pub fn listen() -> Self {
+        #[cfg(unix)]
+        let stream = async_signal::Signals::new([async_signal::Signal::Usr1]).ok();
+        #[cfg(not(unix))]
+        let stream = None;
+        Self { stream }
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        let asked = match &mut self.stream {
+            Some(stream) => stream.next().await,
+            None => None,
+        };
+        if asked.is_none() {
+            std::future::pending().await
         }
     }
 }
