@@ -15,12 +15,13 @@ use crate::config::{Config, TorrentOptions};
 use crate::content::Content;
 use crate::events::Events;
 use crate::process::client;
+use crate::protocol::book::Source;
 use crate::protocol::{InfoHash, Metainfo, PeerId, Vault};
 use crate::rt::files::DiskError;
 use crate::rt::net::{Listener, NetError};
 use crate::rt::{dice, files, spawn};
 use crate::stats::{PeerStats, Wasted};
-use crate::tables::{Counts, Mail, SessionTable, State, TorrentTable, lock};
+use crate::tables::{Counts, Limits, Mail, SessionTable, State, TorrentTable, lock};
 use crate::tree::bt_erl_sup::{self, torrents_sup::torrent_sup};
 use crate::tree::trackers_sup;
 
@@ -102,6 +103,7 @@ impl Session {
                 checked: false.into(),
                 book: Default::default(),
                 counts: Counts::default(),
+                limits: Limits::new(options.download_limit, options.upload_limit),
                 peers: Default::default(),
                 state: State::Checking.into(),
                 store: Mail::new(),
@@ -116,7 +118,7 @@ impl Session {
             table
         };
         let direct = table.options.peers.clone();
-        table.client.cast(client::Msg::Found { addresses: direct, direct: true });
+        table.client.cast(client::Msg::Found { addresses: direct, source: Source::User });
         self.table.torrents_sup.cast_start_child(torrent_sup::spec(&table));
         Ok(Torrent { table })
     }
@@ -256,7 +258,7 @@ impl Torrent {
 
     /// Tells the torrent where another peer is; it is called at once.
     pub fn add_peer(&self, address: SocketAddr) {
-        self.table.client.cast(client::Msg::Found { addresses: vec![address], direct: true });
+        self.table.client.cast(client::Msg::Found { addresses: vec![address], source: Source::User });
     }
 
     /// Waits until the torrent is complete, failed, or its session stopped.

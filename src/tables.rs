@@ -14,6 +14,8 @@ use crate::config::{Config, TorrentOptions};
 use crate::content::Content;
 use crate::events::{Bus, Event, TrackerOutcome};
 use crate::process::{client, file_worker, piece_worker, store, tracker};
+use crate::protocol::book::Source;
+use crate::protocol::bucket::Bucket;
 use crate::protocol::{Book, InfoHash, Metainfo, PeerId, PeerKey, Vault};
 use crate::rt::blocks::{Block, BlockPool, Budget};
 use crate::rt::files::FilePool;
@@ -44,6 +46,8 @@ pub(crate) struct SessionTable {
     pub(crate) peer_id: PeerId,
     pub(crate) pool: BlockPool,
     pub(crate) budget: Budget,
+    /// Bytes per second from and to peers, over all torrents.
+    pub(crate) limits: Limits,
     pub(crate) files: Arc<FilePool>,
     pub(crate) listener: Option<Arc<Listener>>,
     /// Jobs for piece workers; they outlive the workers, so that nothing queued is lost with one.
@@ -66,6 +70,7 @@ impl SessionTable {
             peer_id,
             pool: BlockPool::default(),
             budget: Budget::new(config.memory_bytes),
+            limits: Limits::new(config.download_limit, config.upload_limit),
             files: FilePool::new(config.open_files),
             listener,
             piece_jobs: Mail::new(),
@@ -90,8 +95,27 @@ impl SessionTable {
         self.listener.as_ref().map_or(0, |listener| listener.port())
     }
 
+    /// True when there are as many connections as there may be, over all torrents.
+    pub(crate) fn is_full(&self) -> bool {
+        let connected = |torrent: &Arc<TorrentTable>| torrent.counts.peers.load(Ordering::Relaxed) as usize;
+        lock(&self.torrents).values().map(connected).sum::<usize>() >= self.config.max_peers
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// How fast peers may be read from and written to; each peer process takes its turn.
+pub(crate) struct Limits {
+    pub(crate) download: Arc<Mutex<Bucket>>,
+    pub(crate) upload: Arc<Mutex<Bucket>>,
+}
+
+impl Limits {
+    pub(crate) fn new(download: Option<u64>, upload: Option<u64>) -> Self {
+        let bucket = |limit| Arc::new(Mutex::new(Bucket::new(limit)));
+        Self { download: bucket(download), upload: bucket(upload) }
     }
 }
 
@@ -110,6 +134,7 @@ pub(crate) struct TorrentTable {
     /// Written by `client` and `peer`: who may be called.
     pub(crate) book: Mutex<Book>,
     pub(crate) counts: Counts,
+    pub(crate) limits: Limits,
     /// Written by `client`: the connections that have shaken hands.
     pub(crate) peers: Mutex<BTreeMap<PeerKey, Arc<PeerCounts>>>,
     pub(crate) state: Mutex<State>,
@@ -155,6 +180,16 @@ pub(crate) struct Counts {
 }
 
 impl TorrentTable {
+    /// True when addresses may be exchanged with peers (BEP 11, BEP 27).
+    pub(crate) fn exchanges_peers(&self) -> bool {
+        self.options.peer_exchange && !self.metainfo.private
+    }
+
+    /// True when nobody is to get anything.
+    pub(crate) fn uploads_nothing(&self) -> bool {
+        self.options.upload_slots == Some(0)
+    }
+
     pub(crate) fn tell(&self, event: Event) {
         self.session.events.send(event);
     }
@@ -187,7 +222,7 @@ impl tracker::Subject for TorrentTable {
     }
 
     fn found(&self, addresses: Vec<SocketAddr>) {
-        self.client.cast(client::Msg::Found { addresses, direct: false });
+        self.client.cast(client::Msg::Found { addresses, source: Source::Tracker });
     }
 
     fn tell(&self, url: &str, outcome: TrackerOutcome) {

@@ -5,8 +5,11 @@
 //! It touches no socket, no file and no block; what to grant is `protocol::Picker`'s decision, whom to call `protocol::Book`'s.
 
 mod calls;
+mod choking;
 mod connections;
+mod exchange;
 mod runs;
+mod turnover;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -19,13 +22,17 @@ use supervisors::{Addr, Down, Exit, Pid, Process};
 
 use super::{file_worker, peer, store, tracker};
 use crate::events::{Event, PeerChange};
-use crate::protocol::{Bitfield, Grant, Layout, PeerId, PeerKey, Picker, PieceIndex, Pieces, Run};
+use crate::protocol::book::Source;
+use crate::protocol::{Bitfield, Grant, Handshake, Layout, PeerKey, Picker, PieceIndex, Pieces, Run};
 use crate::rt::blocks::Lease;
 use crate::rt::net::Socket;
 use crate::rt::{clock, dice};
 use crate::stats::PeerCounts;
 use crate::tables::{State, TorrentTable, lock};
 use crate::tree::peers_sup;
+
+use self::calls::Due;
+use self::choking::{Choking, Rates};
 
 /// Calls and back-offs under way at once, beside the connections there are.
 const MAX_CALLING: usize = 60;
@@ -52,12 +59,22 @@ pub(crate) enum Msg {
     Joined(Joined),
     /// From `store`: these blocks have come and are kept. From the store, so that it cannot overtake `Bad` or be overtaken.
     Landed { piece: PieceIndex, blocks: Vec<u32> },
-    /// From `peer`: the other side has these pieces.
+    /// From `peer`: the other side has these pieces, and no others.
     Bitfield { key: PeerKey, pieces: Bitfield },
     /// From `peer`: the other side has these pieces too; all that one read of its socket brought.
     Has { key: PeerKey, pieces: Vec<PieceIndex> },
-    /// From `peer`: there is room for `blocks` more.
-    Ask { key: PeerKey, blocks: u32 },
+    /// From `peer`: the other side has these pieces no longer.
+    Lost { key: PeerKey, piece: PieceIndex },
+    /// From `peer`: the other side would like to be asked for this piece (BEP 6).
+    Suggested { key: PeerKey, piece: PieceIndex },
+    /// From `peer`: the other side answers for this piece even while it chokes us (BEP 6).
+    AllowedFast { key: PeerKey, piece: PieceIndex },
+    /// From `peer`: the other side has become interested, or is no longer.
+    Interested { key: PeerKey },
+    /// From `peer`: the other side accepts connections at this address.
+    Listens { key: PeerKey, address: SocketAddr },
+    /// From `peer`: there is room for `blocks` more. `fast`: we are choked, only pieces of `AllowedFast` will do.
+    Ask { key: PeerKey, blocks: u32, fast: bool },
     /// From `peer`: these will not come (choked, or too slow).
     GiveBack { key: PeerKey, runs: Vec<Run> },
     /// From `peer`: the other side broke the protocol.
@@ -66,10 +83,10 @@ pub(crate) enum Msg {
     Leaving { key: PeerKey, reason: String },
     /// From the process table: a peer process ended.
     Down { key: PeerKey, down: Down },
-    /// From `tracker` or the user: addresses where peers may be.
-    Found { addresses: Vec<SocketAddr>, direct: bool },
+    /// From `tracker`, `peer` or the user: addresses where peers may be.
+    Found { addresses: Vec<SocketAddr>, source: Source },
     /// From `listener`: a peer called us and named this torrent.
-    Incoming { socket: Socket, address: SocketAddr, peer_id: PeerId },
+    Incoming { socket: Socket, address: SocketAddr, theirs: Handshake },
 }
 
 /// A connection that has shaken hands.
@@ -77,9 +94,6 @@ pub(crate) struct Joined {
     pub(crate) key: PeerKey,
     pub(crate) pid: Pid,
     pub(crate) addr: Addr<peer::Msg>,
-    pub(crate) address: SocketAddr,
-    pub(crate) peer_id: PeerId,
-    pub(crate) outgoing: bool,
     pub(crate) counts: Arc<PeerCounts>,
 }
 
@@ -95,17 +109,25 @@ struct Client {
     /// Something came free since they were last looked at.
     freed: bool,
     leases: BTreeMap<PieceIndex, Lease>,
-    measured: (Duration, u64),
+    choking: Choking,
+    /// Of the whole torrent.
+    rates: Rates,
+    /// When the rates of the connections are measured, the swarm is told about, and useless peers make room.
+    due: Due,
 }
 
 struct Connection {
     addr: Addr<peer::Msg>,
-    address: SocketAddr,
-    peer_id: PeerId,
-    outgoing: bool,
-    pieces: u32,
+    counts: Arc<PeerCounts>,
+    rates: Rates,
+    /// Where it accepts connections, when that is known.
+    listens: Option<SocketAddr>,
+    /// It has something that we want.
     interested: bool,
+    unchoked: bool,
+    /// Blocks that it asked for and did not get; `fast`: while it is choked.
     wants: u32,
+    fast: bool,
     /// Finished pieces that it had a part in.
     useful: u32,
     /// Its own words for why it ends; a process that panicked had none.
@@ -123,7 +145,7 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
             Some(Msg::Ready { have, partials, in_hand }) => {
                 break Client::new(torrent.clone(), have, partials, in_hand);
             }
-            Some(Msg::Found { addresses, direct }) => note(&torrent, &addresses, direct),
+            Some(Msg::Found { addresses, source }) => note(&torrent, &addresses, source),
             Some(_) => {} // of an earlier life: its peers are gone, its pieces come with Ready
             None => return Ok(()),
         }
@@ -146,6 +168,7 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
                     more -= 1;
                 }
                 client.grant_freed();
+                client.rechoke_if_due();
             },
             again = tick => {
                 client.tick();
@@ -160,10 +183,10 @@ async fn beat(ticker: &mut clock::Ticker) -> &mut clock::Ticker {
     ticker
 }
 
-fn note(torrent: &TorrentTable, addresses: &[SocketAddr], direct: bool) {
+fn note(torrent: &TorrentTable, addresses: &[SocketAddr], source: Source) {
     let mut book = lock(&torrent.book);
     for address in addresses {
-        book.add(*address, direct, clock::since_start());
+        book.add(*address, source, clock::since_start());
     }
     torrent.counts.known.store(book.known() as u32, Ordering::Relaxed);
 }
@@ -187,7 +210,9 @@ impl Client {
             peers: BTreeMap::new(),
             waiting: BTreeSet::new(),
             freed: false,
-            measured: (clock::since_start(), torrent.counts.downloaded.load(Ordering::Relaxed)),
+            choking: Choking::new(),
+            rates: Rates::new(),
+            due: Due::new(clock::since_start()),
             leases,
             have,
             layout,
@@ -203,8 +228,11 @@ impl Client {
             Msg::Joined(joined) => self.joined(joined),
             Msg::Bitfield { key, pieces } => self.bitfield(key, pieces),
             Msg::Has { key, pieces } => self.has(key, &pieces),
+            Msg::Lost { .. } | Msg::Suggested { .. } | Msg::AllowedFast { .. } => {}
+            Msg::Interested { key } => self.interested(key),
+            Msg::Listens { key, address } => self.listens(key, address),
             Msg::Landed { piece, blocks } => self.landed(piece, &blocks),
-            Msg::Ask { key, blocks } => self.ask(key, blocks),
+            Msg::Ask { key, blocks, fast } => self.ask(key, blocks, fast),
             Msg::GiveBack { key, runs } => self.give_back(key, &runs),
             Msg::Misbehaved { address, reason } => self.ban(address, reason),
             Msg::Leaving { key, reason } => {
@@ -215,11 +243,11 @@ impl Client {
             Msg::Down { key, down } => self.left(key, &down),
             Msg::Trimmed => self.complete(),
             Msg::PeersUp => self.call(),
-            Msg::Found { addresses, direct } => {
-                note(&self.torrent, &addresses, direct);
+            Msg::Found { addresses, source } => {
+                note(&self.torrent, &addresses, source);
                 self.call();
             }
-            Msg::Incoming { socket, address, peer_id } => self.incoming(socket, address, peer_id),
+            Msg::Incoming { socket, address, theirs } => self.incoming(socket, address, theirs),
         }
     }
 
@@ -238,7 +266,7 @@ impl Client {
         for source in sources {
             book.was_useful(*source);
         }
-        for connection in self.peers.values_mut().filter(|c| sources.contains(&c.address)) {
+        for connection in self.peers.values_mut().filter(|c| sources.contains(&c.counts.address)) {
             connection.useful += 1;
         }
         drop(book);

@@ -42,7 +42,8 @@ impl Read {
 impl Drop for Read {
     fn drop(&mut self) {
         if !self.ranges.is_empty() {
-            let _ = self.to.cast(peer::Msg::Read { ranges: Vec::new(), blocks: Vec::new() });
+            let ranges = std::mem::take(&mut self.ranges);
+            let _ = self.to.cast(peer::Msg::Read { ranges, blocks: Vec::new() });
         }
     }
 }

@@ -4,7 +4,8 @@
 //! hands yet. The socket that listens is in the session's table and stays open, so the port is never lost.
 //! It answers nothing itself: an unknown torrent or a wrong byte ends the connection without a word.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,27 +20,62 @@ use crate::rt::clock;
 use crate::rt::net::{Listener, Socket};
 use crate::tables::{SessionTable, lock};
 
-/// Connections that have not shaken hands yet, at most; more wait in the kernel.
-const MAX_SHAKING: usize = 64;
+/// Connections that have not shaken hands yet, at most. One more ends the oldest of the host that has the most of them, so that whoever
+/// opens connections and says nothing keeps nobody else out.
+const MAX_SHAKING: usize = 256;
 /// Wait after the operating system refused to accept (no descriptor left, for example).
 const SHORTAGE_REST: Duration = Duration::from_millis(500);
 
 /// The process body. It has no mailbox: nobody tells the listener anything.
 pub(crate) async fn run(_process: Process, session: Arc<SessionTable>, listener: Arc<Listener>) -> Exit {
     let mut shaking = FuturesUnordered::new();
+    let mut half_open = HalfOpen::default();
     loop {
-        let room = shaking.len() < MAX_SHAKING;
-        let accept = async { if room { listener.accept().await } else { std::future::pending().await } };
         futures::select_biased! {
-            shaken = shaking.select_next_some() => hand_over(&session, shaken),
-            accepted = Box::pin(accept).fuse() => match accepted {
-                Ok((socket, address)) => shaking.push(hear(socket, address)),
+            (number, shaken) = shaking.select_next_some() => {
+                half_open.sockets.remove(&number);
+                hand_over(&session, shaken);
+            },
+            accepted = Box::pin(listener.accept()).fuse() => match accepted {
+                Ok((socket, address)) => {
+                    let number = half_open.add(socket.clone(), address.ip());
+                    shaking.push(hear(socket, address).map(move |shaken| (number, shaken)));
+                }
                 Err(error) => {
                     log::warn!("cannot accept connections: {error}; trying again");
                     clock::sleep(SHORTAGE_REST).await;
                 }
             },
         }
+    }
+}
+
+/// The connections that have not shaken hands yet, in the order in which they came.
+#[derive(Default)]
+struct HalfOpen {
+    sockets: BTreeMap<u64, (IpAddr, Socket)>,
+    next: u64,
+}
+
+impl HalfOpen {
+    /// Notes a connection, and ends another one when there are too many. Returns its number.
+    fn add(&mut self, socket: Socket, host: IpAddr) -> u64 {
+        if self.sockets.len() >= MAX_SHAKING
+            && let Some(oldest) = self.oldest_of_the_greediest()
+            && let Some((_, socket)) = self.sockets.remove(&oldest)
+        {
+            socket.shutdown();
+        }
+        self.next += 1;
+        self.sockets.insert(self.next, (host, socket));
+        self.next
+    }
+
+    fn oldest_of_the_greediest(&self) -> Option<u64> {
+        let mut hosts: BTreeMap<IpAddr, u32> = BTreeMap::new();
+        self.sockets.values().for_each(|(host, _)| *hosts.entry(*host).or_default() += 1);
+        let (greediest, _) = hosts.into_iter().max_by_key(|(_, connections)| *connections)?;
+        self.sockets.iter().find(|(_, (host, _))| *host == greediest).map(|(number, _)| *number)
     }
 }
 
@@ -51,22 +87,15 @@ async fn hear(socket: Socket, address: SocketAddr) -> Shaken {
 }
 
 fn hand_over(session: &SessionTable, (socket, address, heard): Shaken) {
-    let handshake = match heard {
-        Ok(handshake) => handshake,
-        Err(end) => {
-            log::debug!("incoming {address}: {end}");
-            return socket.shutdown();
-        }
+    let refusal = match heard {
+        Err(end) => end.to_string(),
+        Ok(theirs) if theirs.peer_id == session.peer_id => "that is this client itself".to_owned(),
+        Ok(_) if session.is_full() => "enough peers are connected".to_owned(),
+        Ok(theirs) => match lock(&session.torrents).get(&theirs.info_hash) {
+            None => shake::unknown(theirs.info_hash),
+            Some(torrent) => return torrent.client.cast(client::Msg::Incoming { socket, address, theirs }),
+        },
     };
-    let torrent = lock(&session.torrents).get(&handshake.info_hash).cloned();
-    match torrent {
-        Some(torrent) if handshake.peer_id != session.peer_id => {
-            torrent.client.cast(client::Msg::Incoming { socket, address, peer_id: handshake.peer_id });
-        }
-        Some(_) => socket.shutdown(),
-        None => {
-            log::debug!("incoming {address}: {}", shake::unknown(handshake.info_hash));
-            socket.shutdown();
-        }
-    }
+    log::debug!("incoming {address}: {refusal}");
+    socket.shutdown();
 }

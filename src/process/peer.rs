@@ -7,6 +7,7 @@
 mod connection;
 mod outbox;
 pub(crate) mod shake;
+mod valve;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,7 +19,8 @@ use supervisors::{Exit, ExitReason, Process};
 use super::client;
 use crate::events::{Event, PeerChange};
 use crate::protocol::book::Verdict;
-use crate::protocol::{Bitfield, BlockRange, PeerId, PieceIndex, Run};
+use crate::protocol::extension::pex::SwarmPeer;
+use crate::protocol::{Bitfield, BlockRange, Handshake, PeerId, PieceIndex, Run};
 use crate::rt::blocks::Block;
 use crate::rt::clock;
 use crate::rt::net::{self, Socket};
@@ -28,6 +30,8 @@ use crate::tables::{TorrentTable, lock};
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Wait before an address is called again after a peer said goodbye in order.
 const GOODBYE_REST: Duration = Duration::from_secs(60);
+/// The same when both sides had everything.
+const SEED_REST: Duration = Duration::from_secs(3600);
 
 /// What a peer process is told. A new connection has a new mailbox: nothing of an old one reaches it.
 pub(crate) enum Msg {
@@ -37,12 +41,36 @@ pub(crate) enum Msg {
     Grant { run: Run },
     /// From `client`: the other side has something that we want, or no longer has.
     Interest { interested: bool },
+    /// From `client`: serve the other side, or serve it no longer.
+    Choke { choked: bool },
+    /// From `client`, once a minute: who is connected, to be told to a peer that wants to know (BEP 11).
+    Swarm { peers: Arc<[SwarmPeer]> },
     /// From `client`, to every peer: `piece` is verified and on disk.
     Finished { piece: PieceIndex },
     /// From `client`: the connection is not wanted.
     Close { reason: &'static str },
-    /// From `file_worker`: what was asked of us, in order, 16 KiB a block at most. No ranges: it could not be read.
+    /// From `file_worker`: what was asked of us, in order, 16 KiB a block at most. No blocks: they could not be read.
     Read { ranges: Vec<BlockRange>, blocks: Vec<Block> },
+}
+
+/// Whom a connection is with, as its handshake has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Side {
+    pub(crate) address: SocketAddr,
+    pub(crate) peer_id: PeerId,
+    /// True when we called; false when it called us.
+    pub(crate) outgoing: bool,
+    /// It speaks the fast extension (BEP 6).
+    pub(crate) fast: bool,
+    /// It speaks the extension protocol (BEP 10).
+    pub(crate) extended: bool,
+}
+
+impl Side {
+    pub(crate) fn new(address: SocketAddr, handshake: &Handshake, outgoing: bool) -> Self {
+        let (fast, extended) = (handshake.has_fast_extension(), handshake.has_extension_protocol());
+        Self { address, peer_id: handshake.peer_id, outgoing, fast, extended }
+    }
 }
 
 /// Why a connection ended.
@@ -54,12 +82,16 @@ pub(crate) enum End {
     Misbehaved(String),
     /// In order; nobody is at fault.
     Goodbye(String),
+    /// In order: neither side wants anything of the other.
+    BothSeed,
 }
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Environment(reason) | Self::Misbehaved(reason) | Self::Goodbye(reason)) = self;
-        f.write_str(reason)
+        match self {
+            Self::Environment(reason) | Self::Misbehaved(reason) | Self::Goodbye(reason) => f.write_str(reason),
+            Self::BothSeed => f.write_str("both sides have everything"),
+        }
     }
 }
 
@@ -77,10 +109,11 @@ pub(crate) async fn call(process: Process, torrent: Arc<TorrentTable>, address: 
         Err(error) => End::Environment(error.to_string()),
         Ok(socket) => match shake::hello(&socket, &torrent).await {
             Err(end) => end,
-            Ok(peer_id) => connection::run(&process, &torrent, socket, address, peer_id, true).await,
+            Ok(theirs) => connection::run(&process, &torrent, socket, Side::new(address, &theirs, true)).await,
         },
     };
     log::debug!("peer {address}: {end}");
+    let mut rest = GOODBYE_REST;
     match end {
         End::Environment(reason) => match lock(&torrent.book).failed(address) {
             Verdict::Retry => return Err(ExitReason::Environment(reason)),
@@ -88,8 +121,9 @@ pub(crate) async fn call(process: Process, torrent: Arc<TorrentTable>, address: 
         },
         End::Misbehaved(reason) => torrent.client.cast(client::Msg::Misbehaved { address, reason }),
         End::Goodbye(_) => {}
+        End::BothSeed => rest = SEED_REST,
     }
-    lock(&torrent.book).released(address, clock::since_start() + GOODBYE_REST);
+    lock(&torrent.book).released(address, clock::since_start() + rest);
     Ok(())
 }
 
@@ -99,11 +133,11 @@ pub(crate) async fn answer(
     torrent: Arc<TorrentTable>,
     socket: Socket,
     address: SocketAddr,
-    peer_id: PeerId,
+    theirs: Handshake,
 ) -> Exit {
     let end = match shake::answer(&socket, &torrent).await {
         Err(end) => end,
-        Ok(()) => connection::run(&process, &torrent, socket, address, peer_id, false).await,
+        Ok(()) => connection::run(&process, &torrent, socket, Side::new(address, &theirs, false)).await,
     };
     log::debug!("peer {address}: {end}");
     match end {
@@ -112,7 +146,7 @@ pub(crate) async fn answer(
             torrent.client.cast(client::Msg::Misbehaved { address, reason });
             Ok(())
         }
-        End::Goodbye(_) => Ok(()),
+        End::Goodbye(_) | End::BothSeed => Ok(()),
     }
 }
 

@@ -12,6 +12,21 @@ pub const MAX_ADDRESSES: usize = 2000;
 /// Failed calls in a row after which an address is left alone until a source names it again.
 pub const MAX_FAILURES: u32 = 8;
 
+/// Who named an address. The first is believed most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// The user: it is never given up.
+    User,
+    /// What an earlier run found good.
+    Resume,
+    /// A tracker.
+    Tracker,
+    /// The peer itself, which called us.
+    Incoming,
+    /// Another peer (BEP 11).
+    PeerExchange,
+}
+
 /// How one address stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -53,7 +68,8 @@ pub struct Book {
 impl Book {
     /// Notes an address that a source named at `now`. True when it was not known. Port 0, multicast, unspecified and
     /// broadcast addresses are dropped, and so is everything beyond [`MAX_ADDRESSES`].
-    pub fn add(&mut self, address: SocketAddr, direct: bool, now: Duration) -> bool {
+    pub fn add(&mut self, address: SocketAddr, source: Source, now: Duration) -> bool {
+        let direct = source == Source::User;
         if address.port() == 0 || !is_callable(address.ip()) {
             return false;
         }
@@ -183,8 +199,8 @@ mod tests {
     #[test]
     fn an_address_is_called_once_until_it_is_released() {
         let mut book = Book::default();
-        assert!(book.add(at(1), false, T0));
-        assert!(!book.add(at(1), false, T0));
+        assert!(book.add(at(1), Source::Tracker, T0));
+        assert!(!book.add(at(1), Source::Tracker, T0));
         assert_eq!([book.call_next(T0), book.call_next(T0)], [Some(at(1)), None]);
         book.released(at(1), Duration::from_secs(5));
         assert_eq!(book.call_next(Duration::from_secs(4)), None);
@@ -195,7 +211,7 @@ mod tests {
     fn addresses_that_nobody_can_have_are_not_noted() {
         let mut book = Book::default();
         for bad in ["0.0.0.0:1", "224.0.0.1:1", "255.255.255.255:1", "1.2.3.4:0", "[ff02::1]:1", "[::]:1"] {
-            assert!(!book.add(bad.parse().expect("an address"), false, T0), "{bad}");
+            assert!(!book.add(bad.parse().expect("an address"), Source::Tracker, T0), "{bad}");
         }
         assert_eq!(book.known(), 0);
     }
@@ -203,8 +219,8 @@ mod tests {
     #[test]
     fn direct_addresses_go_first_and_are_never_given_up() {
         let mut book = Book::default();
-        book.add(at(1), false, T0);
-        book.add(at(2), true, T0);
+        book.add(at(1), Source::Tracker, T0);
+        book.add(at(2), Source::User, T0);
         assert_eq!(book.call_next(T0), Some(at(2)));
         let verdicts: Vec<_> = (0..MAX_FAILURES + 1).map(|_| book.failed(at(2))).collect();
         assert!(verdicts.iter().all(|v| *v == Verdict::Retry));
@@ -213,20 +229,20 @@ mod tests {
     #[test]
     fn an_address_that_keeps_failing_is_given_up_until_it_is_named_again() {
         let mut book = Book::default();
-        book.add(at(1), false, T0);
+        book.add(at(1), Source::Tracker, T0);
         book.call_next(T0);
         let last = (0..MAX_FAILURES).map(|_| book.failed(at(1))).last();
         assert_eq!(last, Some(Verdict::GiveUp));
         book.released(at(1), T0);
         assert_eq!(book.call_next(T0), None);
-        book.add(at(1), false, T0);
+        book.add(at(1), Source::Tracker, T0);
         assert_eq!(book.call_next(T0), Some(at(1)));
     }
 
     #[test]
     fn a_banned_address_is_neither_called_nor_let_in() {
         let mut book = Book::default();
-        book.add(at(1), false, T0);
+        book.add(at(1), Source::Tracker, T0);
         book.ban(at(1));
         assert!(book.is_banned(at(1)) && book.call_next(T0).is_none());
         assert!(!book.is_banned(at(2)), "on loopback another port is another peer");
@@ -235,7 +251,7 @@ mod tests {
     #[test]
     fn an_address_that_rests_after_a_failure_keeps_no_other_waiting() {
         let mut book = Book::default();
-        book.add(at(1), false, T0);
+        book.add(at(1), Source::Tracker, T0);
         book.call_next(T0);
         assert_eq!(book.active(), 1);
         book.failed(at(1));
@@ -252,13 +268,13 @@ mod tests {
         let mut book = Book::default();
         for n in 0..3000u32 {
             let ip = std::net::Ipv4Addr::from(0x0a00_0000 + n);
-            book.add(SocketAddr::from((ip, 6881)), false, T0);
+            book.add(SocketAddr::from((ip, 6881)), Source::Tracker, T0);
         }
         assert_eq!(book.known(), MAX_ADDRESSES);
         let first = book.call_next(T0).expect("an address");
         book.failed(first);
         book.released(first, T0);
-        assert!(book.add(at(9), false, T0), "one that failed makes room");
+        assert!(book.add(at(9), Source::Tracker, T0), "one that failed makes room");
         assert_eq!(book.known(), MAX_ADDRESSES);
     }
 }

@@ -10,6 +10,10 @@ use std::fmt;
 use super::{InfoHash, PeerId};
 
 const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
+/// In the sixth reserved byte.
+const EXTENSION_PROTOCOL: u8 = 0x10;
+/// In the eighth reserved byte.
+const FAST_EXTENSION: u8 = 0x04;
 
 /// What the two sides tell each other first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +62,19 @@ impl Handshake {
     /// Length on the wire.
     pub const BYTES: usize = 68;
 
-    /// A handshake that claims no extensions.
+    /// Our handshake: it claims the extension protocol (BEP 10) and the fast extension (BEP 6).
     pub fn new(info_hash: InfoHash, peer_id: PeerId) -> Self {
-        Self { reserved: [0; 8], info_hash, peer_id }
+        Self { reserved: [0, 0, 0, 0, 0, EXTENSION_PROTOCOL, 0, FAST_EXTENSION], info_hash, peer_id }
+    }
+
+    /// True when its sender speaks the fast extension (BEP 6).
+    pub fn has_fast_extension(&self) -> bool {
+        self.reserved[7] & FAST_EXTENSION != 0
+    }
+
+    /// True when its sender speaks the extension protocol (BEP 10).
+    pub fn has_extension_protocol(&self) -> bool {
+        self.reserved[5] & EXTENSION_PROTOCOL != 0
     }
 
     /// As the wire has it.

@@ -2,7 +2,7 @@
 //!
 //! [`Metainfo::parse`] is the only way in, so whoever holds a `Metainfo` holds lengths that add up, hashes for exactly
 //! the pieces there are, and file names that stay below the download folder (`paths` mends them). It takes at most
-//! 64 MiB beyond its input, whatever the input says. It opens nothing: reading the file is the caller's.
+//! 64 MiB beyond twice its input, whatever the input says. It opens nothing: reading the file is the caller's.
 
 use std::fmt;
 use std::sync::Arc;
@@ -69,20 +69,25 @@ pub struct File {
     pub pad: bool,
 }
 
-/// The SHA-1 of every piece. Cheap to clone.
+/// The SHA-1 of every piece: a view into the info dictionary. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PieceHashes(Arc<[[u8; 20]]>);
+pub struct PieceHashes {
+    /// The info dictionary as it stands in the torrent file.
+    info: Arc<[u8]>,
+    /// Where in it the hashes are.
+    at: std::ops::Range<usize>,
+}
 
 impl PieceHashes {
     /// What a piece must hash to. Panics if it is not a piece of this torrent, which [`Layout::check_piece`] excludes.
     pub fn get(&self, piece: PieceIndex) -> &[u8; 20] {
-        &self.0[piece.0 as usize]
+        &self.info[self.at.clone()].as_chunks().0[piece.0 as usize]
     }
 }
 
 impl fmt::Debug for PieceHashes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PieceHashes({})", self.0.len())
+        write!(f, "PieceHashes({})", self.at.len() / 20)
     }
 }
 
@@ -106,6 +111,11 @@ impl Metainfo {
         Ok(metainfo)
     }
 
+    /// The info dictionary exactly as it stands in the torrent file: what peers may ask for (BEP 9).
+    pub fn info_bytes(&self) -> &[u8] {
+        &self.hashes.info
+    }
+
     fn parse_info(info: &Dict<'_>, raw: Value<'_>) -> Result<Self, MetainfoError> {
         if info.get("pieces").is_none() && (info.get("file tree").is_some() || info.get("meta version").is_some()) {
             return Err(MetainfoError::VersionTwoOnly);
@@ -115,7 +125,6 @@ impl Metainfo {
         let name = preferred(info, "name", Value::bytes).map_or_else(|| info.bytes("name"), Ok)?;
 
         let mut budget = Budget(MEMORY_BYTES);
-        budget.spend(pieces.len())?;
         let mut names = Names::new(name);
         let files = match (info.get("length"), info.get("files")) {
             (Some(_), None) => vec![single_file(info, &mut names)?],
@@ -124,7 +133,9 @@ impl Metainfo {
             (None, None) => return Err(MetainfoError::NoLength),
         };
         let layout = layout(piece_length, &files)?;
-        let hashes = hashes(pieces, &layout)?;
+        check_hashes(pieces, &layout)?;
+        let at = pieces.as_ptr() as usize - raw.raw().as_ptr() as usize;
+        let hashes = PieceHashes { info: raw.raw().into(), at: at..at + pieces.len() };
         let (name, mended, mended_unlisted) = names.done();
         Ok(Self {
             info_hash: InfoHash(Sha1::digest(raw.raw()).into()),
@@ -162,7 +173,7 @@ fn layout(piece_length: i64, files: &[File]) -> Result<Layout, MetainfoError> {
     })
 }
 
-fn hashes(pieces: &[u8], layout: &Layout) -> Result<PieceHashes, MetainfoError> {
+fn check_hashes(pieces: &[u8], layout: &Layout) -> Result<(), MetainfoError> {
     let (hashes, rest) = pieces.as_chunks::<20>();
     if !rest.is_empty() {
         return Err(MetainfoError::HashesCut { bytes: pieces.len() });
@@ -170,7 +181,7 @@ fn hashes(pieces: &[u8], layout: &Layout) -> Result<PieceHashes, MetainfoError> 
     if hashes.len() != layout.pieces() as usize {
         return Err(MetainfoError::HashCount { hashes: hashes.len(), pieces: layout.pieces() });
     }
-    Ok(PieceHashes(hashes.into()))
+    Ok(())
 }
 
 fn length(dict: &Dict<'_>, file: usize) -> Result<u64, MetainfoError> {

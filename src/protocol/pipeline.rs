@@ -4,10 +4,14 @@
 //! Pure: time comes in as a parameter, blocks are whatever the caller puts in (`B`), nothing is sent from here.
 //! It never asks for a block that was not granted and never takes one that was not asked for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::{BLOCK_BYTES, BlockRange, PieceIndex, Run};
+
+mod landed;
+
+pub use landed::Landed;
 
 /// Requests that may be out before the first rate is known.
 const FIRST_DEPTH: u32 = 32;
@@ -25,9 +29,17 @@ const SLACK: Duration = Duration::from_millis(10);
 const STALE_FLOOR: Duration = Duration::from_secs(5);
 /// A request unanswered for this long is stale, whatever else the peer sends.
 const STALE_CEILING: Duration = Duration::from_secs(60);
+/// However slow a peer is, a request is stale after this.
+const MOST_PATIENCE: Duration = Duration::from_secs(300);
 /// A peer that let requests go stale (is *snubbing* us) gets no work for so long; doubled each time, until a block comes.
 const FIRST_SNUB: Duration = Duration::from_secs(10);
 const LONGEST_SNUB: Duration = Duration::from_secs(160);
+/// A peer that owes us blocks and has sent none for so long is snubbing us, as far as choking is concerned.
+const SNUBBED: Duration = Duration::from_secs(60);
+/// Bytes that have to come before a peer counts as heard again; a byte now and then is no sign of life.
+const SIGN_OF_LIFE: usize = 1024;
+/// Most pieces that a peer may allow while it chokes; more are not noted.
+const MAX_ALLOWED: usize = 64;
 /// The rate is measured over at least this long.
 const RATE_WINDOW: Duration = Duration::from_millis(100);
 
@@ -42,32 +54,6 @@ struct Flight<B> {
     missing: u32,
     /// When a request last went out or a block last came.
     touched: Duration,
-}
-
-/// Blocks that came for a run: all of them, or what was there when the run ended early.
-pub struct Landed<B> {
-    /// The run that was granted.
-    pub run: Run,
-    /// Block number within the piece, and the block.
-    pub blocks: Vec<(u32, B)>,
-}
-
-impl<B> Landed<B> {
-    /// The blocks of the run that did not come, as stretches.
-    pub fn missing(&self) -> Vec<Run> {
-        let mut missing: Vec<Run> = Vec::new();
-        let mut here = self.blocks.iter().map(|(n, _)| *n).peekable();
-        for n in self.run.numbers() {
-            if here.next_if_eq(&n).is_some() {
-                continue;
-            }
-            match missing.last_mut() {
-                Some(stretch) if stretch.first + stretch.blocks == n => stretch.blocks += 1,
-                _ => missing.push(Run { piece: self.run.piece, first: n, blocks: 1 }),
-            }
-        }
-        missing
-    }
 }
 
 /// Where an accepted block belongs; made by [`Pipeline::accept`], spent by [`Pipeline::put`].
@@ -93,8 +79,15 @@ pub struct Pipeline<B> {
     /// No work is asked for before this; how long that was, zero when blocks come.
     snubbed_until: Duration,
     snub: Duration,
-    /// When a block last came.
+    /// When a block last came, and when another [`SIGN_OF_LIFE`] bytes did; how many are missing to the next one.
     delivered: Duration,
+    heard: Duration,
+    unheard: usize,
+    /// Most requests that the other side keeps.
+    limit: u32,
+    am_choked: bool,
+    /// Pieces that the other side answers for while it chokes (BEP 6).
+    allowed: BTreeSet<PieceIndex>,
 }
 
 /// A block that has no place in the pipeline.
@@ -123,7 +116,80 @@ impl<B> Pipeline<B> {
             snubbed_until: Duration::ZERO,
             snub: Duration::ZERO,
             delivered: now,
+            heard: now,
+            unheard: SIGN_OF_LIFE,
+            limit: MAX_DEPTH,
+            am_choked: true,
+            allowed: BTreeSet::new(),
         }
+    }
+
+    /// The other side keeps at most `requests` at a time (its `reqq`, BEP 10).
+    pub fn set_limit(&mut self, requests: u32) {
+        self.limit = requests.clamp(1, MAX_DEPTH);
+        self.depth = self.depth.min(self.limit);
+    }
+
+    /// The other side answers for `piece` even while it chokes us (BEP 6). False when that was known, or is one too many.
+    pub fn allow(&mut self, piece: PieceIndex) -> bool {
+        self.allowed.len() < MAX_ALLOWED && self.allowed.insert(piece)
+    }
+
+    /// True when blocks of `piece` may be asked for now.
+    pub fn may_ask(&self, piece: PieceIndex) -> bool {
+        !self.am_choked || self.allowed.contains(&piece)
+    }
+
+    /// True when blocks of some piece may be asked for now.
+    pub fn may_ask_any(&self) -> bool {
+        !self.am_choked || !self.allowed.is_empty()
+    }
+
+    /// The other side answers requests again.
+    pub fn unchoked(&mut self) {
+        self.am_choked = false;
+    }
+
+    /// The other side answers no more requests. Runs that it will not answer for go back, with what they had got. Without the fast
+    /// extension (`fast`) these are all; with it, requests that are out are answered or rejected one by one (BEP 6).
+    pub fn choked(&mut self, fast: bool) -> Vec<Landed<B>> {
+        self.am_choked = true;
+        if !fast {
+            return self.drain();
+        }
+        let allowed = &self.allowed;
+        let (kept, gone): (VecDeque<_>, VecDeque<_>) =
+            self.flights.drain(..).partition(|f| f.out > 0 || allowed.contains(&f.run.piece));
+        self.flights = kept;
+        gone.into_iter().map(Flight::land).collect()
+    }
+
+    /// The other side will not answer this request (BEP 6). The run goes back when it was asked for, with what it had got; requests of
+    /// it that are still out may be answered all the same. `Err`: nobody asked for it.
+    pub fn rejected(&mut self, range: BlockRange) -> Result<Landed<B>, Stray> {
+        match self.accept(range) {
+            Some(Place { flight, .. }) => {
+                let flight = self.flights.remove(flight).ok_or(Stray::Unrequested)?;
+                self.outstanding = self.outstanding.saturating_sub(flight.out);
+                self.given_up += flight.out.saturating_sub(1);
+                self.probe = None;
+                Ok(flight.land())
+            }
+            None => Err(self.stray()),
+        }
+    }
+
+    /// So many bytes came, of whatever: a link on which a block takes seconds is slow, and its peer not silent.
+    pub fn heard(&mut self, bytes: usize, now: Duration) {
+        self.unheard = self.unheard.saturating_sub(bytes);
+        if self.unheard == 0 {
+            (self.heard, self.unheard) = (now, SIGN_OF_LIFE);
+        }
+    }
+
+    /// True when the other side owes us blocks and has sent none for a minute.
+    pub fn is_snubbed(&self, now: Duration) -> bool {
+        (self.outstanding > 0 || now < self.snubbed_until) && now.saturating_sub(self.delivered) >= SNUBBED
     }
 
     /// Takes a run that the client granted.
@@ -162,7 +228,8 @@ impl<B> Pipeline<B> {
         range: impl Fn(PieceIndex, u32) -> BlockRange,
         mut send: impl FnMut(BlockRange),
     ) {
-        for flight in &mut self.flights {
+        let (am_choked, allowed) = (self.am_choked, &self.allowed);
+        for flight in self.flights.iter_mut().filter(|f| !am_choked || allowed.contains(&f.run.piece)) {
             while flight.requested < flight.run.blocks {
                 if self.outstanding >= self.depth {
                     return;
@@ -233,7 +300,7 @@ impl<B> Pipeline<B> {
         if self.slow_start {
             // Doubles per round trip, as TCP does, until the rate stops growing.
             let limit = if self.rate == 0.0 { BLIND_DEPTH } else { 2 * self.target() };
-            self.depth = (self.depth + 1).min(limit.clamp(BLIND_DEPTH, MAX_DEPTH));
+            self.depth = (self.depth + 1).min(limit.clamp(BLIND_DEPTH, MAX_DEPTH)).min(self.limit);
         }
         if passed >= RATE_WINDOW {
             let rate = self.window_bytes as f64 / passed.as_secs_f64();
@@ -252,7 +319,7 @@ impl<B> Pipeline<B> {
     fn target(&self) -> u32 {
         let seconds = (self.round_trip + SLACK).as_secs_f64();
         let blocks = self.rate * seconds / f64::from(BLOCK_BYTES);
-        (blocks as u32 + FIRST_DEPTH).clamp(MIN_DEPTH, MAX_DEPTH)
+        (blocks as u32 + FIRST_DEPTH).clamp(MIN_DEPTH.min(self.limit), self.limit)
     }
 
     /// The other side choked us or the connection ends: every run goes back, with what it had got.
@@ -287,13 +354,14 @@ impl<B> Pipeline<B> {
     }
 
     /// Runs whose requests have been out too long while nothing came: four times what this peer's own rate explains, at least
-    /// 5 s; or a minute, whatever else came. They go back with what they had got; a late answer is then unrequested and dropped.
+    /// 5 s; or so long (at least a minute), whatever else came. They go back with what they had got; a late answer is then unrequested and dropped.
     pub fn stale(&mut self, now: Duration) -> Vec<Landed<B>> {
         let expected = if self.rate > 0.0 { f64::from(self.depth * BLOCK_BYTES) / self.rate } else { 0.0 };
-        let limit = STALE_FLOOR.max(Duration::from_secs_f64((4.0 * expected).min(60.0)));
+        let patience = Duration::from_secs_f64((4.0 * expected).min(MOST_PATIENCE.as_secs_f64()));
+        let (limit, ceiling) = (patience.clamp(STALE_FLOOR, STALE_CEILING), patience.max(STALE_CEILING));
         let (late, good): (VecDeque<_>, VecDeque<_>) = self.flights.drain(..).partition(|f| {
-            let quiet = now.saturating_sub(f.touched.max(self.delivered));
-            f.out > 0 && (quiet >= limit || now.saturating_sub(f.touched) >= STALE_CEILING)
+            let quiet = now.saturating_sub(f.touched.max(self.delivered).max(self.heard));
+            f.out > 0 && (quiet >= limit || now.saturating_sub(f.touched) >= ceiling)
         });
         self.flights = good;
         self.outstanding = self.flights.iter().map(|f| f.out).sum();

@@ -1,14 +1,15 @@
 //! What the other side has asked of us: requests in order, which of them are being read from disk, and when to stop listening.
 //!
 //! Pure. It bounds what one peer can make us hold: at most [`MAX_REQUESTS`] requests (12 bytes each) and [`MAX_READS`] reads
-//! of at most [`READ_BLOCKS`] blocks. It reads no file and sends nothing.
+//! of at most [`READ_BLOCKS`] blocks. While the peer is choked only pieces of its fast set are served (BEP 6). It reads
+//! no file and sends nothing.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use super::BlockRange;
+use super::{BlockRange, PieceIndex};
 
-/// Requests kept per peer (what clients call `reqq`).
-pub const MAX_REQUESTS: usize = 512;
+/// Requests kept per peer: the `reqq` that we announce (BEP 10).
+pub const MAX_REQUESTS: usize = 1000;
 /// Reads from disk under way at once.
 pub const MAX_READS: u32 = 2;
 /// Requests answered with one read, at most; and their bytes together, when there are several.
@@ -19,29 +20,44 @@ pub const READ_BYTES: u32 = 256 * 1024;
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// It will be answered in its turn.
+    /// It will be answered in its turn; or it is asked for twice, and answered once.
     Queued,
-    /// We choke the peer: dropped, as BEP 3 says.
-    Choked,
-    /// More requests than we keep: the peer floods.
-    Flood,
+    /// It will not be answered: the peer is choked, or asks for more than we keep.
+    Refused,
 }
 
 /// Requests of one peer.
 #[derive(Debug, Default)]
 pub struct Upload {
     unchoked: bool,
+    /// Pieces that are served even while the peer is choked.
+    fast: BTreeSet<PieceIndex>,
     queue: VecDeque<BlockRange>,
+    /// Requests with the file workers; those that are wanted no longer are struck out.
+    reading: Vec<BlockRange>,
     reads: u32,
 }
 
 impl Upload {
-    /// Sets whether we serve the peer. Choking drops everything that it asked for.
-    pub fn set_unchoked(&mut self, unchoked: bool) {
-        self.unchoked = unchoked;
-        if !unchoked {
-            self.queue.clear();
-        }
+    /// The peer is served from now on.
+    pub fn unchoke(&mut self) {
+        self.unchoked = true;
+    }
+
+    /// The peer is served no longer, but for its fast set. Returns the requests that will not be answered.
+    pub fn choke(&mut self) -> Vec<BlockRange> {
+        self.unchoked = false;
+        let fast = &self.fast;
+        let served = |range: &BlockRange| fast.contains(&range.piece);
+        let dropped = self.queue.iter().chain(&self.reading).filter(|range| !served(range)).copied().collect();
+        self.queue.retain(served);
+        self.reading.retain(served);
+        dropped
+    }
+
+    /// `piece` is served even while the peer is choked (BEP 6).
+    pub fn allow(&mut self, piece: PieceIndex) {
+        self.fast.insert(piece);
     }
 
     /// True while we serve the peer.
@@ -49,21 +65,35 @@ impl Upload {
         self.unchoked
     }
 
-    /// The peer asks for `range`, which is known to lie inside the torrent.
+    /// True when `piece` is served even while the peer is choked.
+    pub fn is_fast(&self, piece: PieceIndex) -> bool {
+        self.fast.contains(&piece)
+    }
+
+    /// Requests that wait or are being read.
+    pub fn waiting(&self) -> usize {
+        self.queue.len() + self.reading.len()
+    }
+
+    /// The peer asks for `range`, which is known to lie inside a finished piece.
     pub fn request(&mut self, range: BlockRange) -> Asked {
-        if !self.unchoked {
-            return Asked::Choked;
+        let served = self.unchoked || self.is_fast(range.piece);
+        if !served || self.waiting() >= MAX_REQUESTS {
+            return Asked::Refused;
         }
-        if self.queue.len() >= MAX_REQUESTS {
-            return Asked::Flood;
+        // Asked for twice in a row is asked for once; whoever goes through the queue for more than that is doing it for nothing.
+        if self.queue.back() != Some(&range) {
+            self.queue.push_back(range);
         }
-        self.queue.push_back(range);
         Asked::Queued
     }
 
-    /// The peer no longer wants `range`.
-    pub fn cancel(&mut self, range: BlockRange) {
+    /// The peer no longer wants `range`. True when it has not been answered yet, and will not be.
+    pub fn cancel(&mut self, range: BlockRange) -> bool {
+        let before = self.waiting();
         self.queue.retain(|r| *r != range);
+        self.reading.retain(|r| *r != range);
+        self.waiting() < before
     }
 
     /// The next requests to read together: of one piece, each beginning where the one before it ends.
@@ -84,18 +114,23 @@ impl Upload {
             group.push(next);
         }
         self.reads += 1;
+        self.reading.extend(&group);
         Some(group)
     }
 
-    /// A read ended, well or not.
-    pub fn read_ended(&mut self) {
+    /// The read of `ranges` ended, well or not. Returns for each of them whether it is still wanted.
+    pub fn read_ended(&mut self, ranges: &[BlockRange]) -> Vec<bool> {
         self.reads = self.reads.saturating_sub(1);
+        let mut taken = |range: &BlockRange| {
+            let place = self.reading.iter().position(|r| r == range);
+            place.map(|place| self.reading.remove(place)).is_some()
+        };
+        ranges.iter().map(&mut taken).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::PieceIndex;
     use super::*;
 
     fn block(piece: u32, n: u32) -> BlockRange {
@@ -104,7 +139,7 @@ mod tests {
 
     fn serving(blocks: &[(u32, u32)]) -> Upload {
         let mut upload = Upload::default();
-        upload.set_unchoked(true);
+        upload.unchoke();
         for (piece, n) in blocks {
             assert_eq!(upload.request(block(*piece, *n)), Asked::Queued);
         }
@@ -117,30 +152,37 @@ mod tests {
         assert_eq!(upload.next_read(), Some(vec![block(0, 0), block(0, 1)]));
         assert_eq!(upload.next_read(), Some(vec![block(0, 3)]));
         assert_eq!(upload.next_read(), None, "two reads are under way");
-        upload.read_ended();
+        assert_eq!(upload.read_ended(&[block(0, 3)]), [true]);
         assert_eq!(upload.next_read(), Some(vec![block(1, 4), block(1, 5)]));
     }
 
     #[test]
-    fn a_choked_peer_gets_nothing_and_what_it_asked_for_is_forgotten() {
-        let mut upload = serving(&[(0, 0)]);
-        upload.set_unchoked(false);
-        assert_eq!(upload.request(block(0, 1)), Asked::Choked);
-        assert_eq!(upload.next_read(), None);
+    fn a_choked_peer_gets_nothing_but_its_fast_pieces() {
+        let mut upload = serving(&[(0, 0), (7, 0), (0, 1)]);
+        assert_eq!(upload.next_read(), Some(vec![block(0, 0)]));
+        upload.allow(PieceIndex(7));
+        assert_eq!(upload.choke(), [block(0, 1), block(0, 0)]);
+        assert_eq!([(0, 1), (7, 1)].map(|(p, n)| upload.request(block(p, n))), [Asked::Refused, Asked::Queued]);
+        assert_eq!(upload.read_ended(&[block(0, 0)]), [false], "it was read for nothing");
+        assert_eq!(upload.next_read(), Some(vec![block(7, 0), block(7, 1)]));
     }
 
     #[test]
-    fn a_cancelled_request_is_not_read() {
-        let mut upload = serving(&[(0, 0), (0, 1)]);
-        upload.cancel(block(0, 0));
-        assert_eq!(upload.next_read(), Some(vec![block(0, 1)]));
+    fn a_cancelled_request_is_not_answered() {
+        let mut upload = serving(&[(0, 0), (0, 1), (5, 5)]);
+        assert!(upload.cancel(block(5, 5)) && !upload.cancel(block(5, 5)));
+        let read = upload.next_read().unwrap();
+        assert!(upload.cancel(block(0, 0)), "it is being read");
+        assert_eq!(upload.read_ended(&read), [false, true]);
+        assert!(!upload.cancel(block(0, 1)), "it is answered");
+        assert_eq!(upload.waiting(), 0);
     }
 
     #[test]
-    fn a_flood_is_told_from_a_deep_pipeline() {
+    fn more_than_we_keep_is_refused() {
         let mut upload = serving(&[]);
         let answers: Vec<_> = (0..=MAX_REQUESTS as u32).map(|n| upload.request(block(n, 0))).collect();
         assert!(answers[..MAX_REQUESTS].iter().all(|a| *a == Asked::Queued));
-        assert_eq!(answers[MAX_REQUESTS], Asked::Flood);
+        assert_eq!(answers[MAX_REQUESTS], Asked::Refused);
     }
 }

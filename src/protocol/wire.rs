@@ -1,4 +1,4 @@
-//! The messages that follow the handshake, to and from bytes (BEP 3).
+//! The messages that follow the handshake, to and from bytes (BEP 3, 6, 10).
 //!
 //! ```text
 //! 4 length, big-endian | 1 id | payload of length - 1 bytes           (length 0: keep-alive, no id)
@@ -9,6 +9,11 @@
 //!   7 piece     4 piece | 4 begin | the bytes of a block
 //!   8 cancel    4 piece | 4 begin | 4 length
 //!   9 port      2 port                                       (BEP 5)
+//!  13 suggest   4 piece                                      (BEP 6, as the next four)
+//!  14 have all   15 have none   (no payload)
+//!  16 reject    4 piece | 4 begin | 4 length
+//!  17 allowed fast   4 piece
+//!  20 extended  1 number of the extension | its payload      (BEP 10)
 //! ```
 //! The length is judged before anything else of a frame is waited for; behind [`decode`] every piece and range is one of
 //! this torrent. When a message may come (a bitfield only first, a block only when asked for) is not known here.
@@ -19,7 +24,7 @@ use super::{BLOCK_BYTES, Bitfield, BitfieldError, BlockRange, Layout, PieceIndex
 
 /// Longest range that a `request` may name, in bytes.
 pub const MAX_REQUEST_BYTES: u32 = 128 * 1024;
-/// Longest payload of a message that is not known here, in bytes.
+/// Longest payload of a message that is not known here, in bytes; and of one of the extension protocol.
 pub const MAX_UNKNOWN_BYTES: u32 = 64 * 1024;
 /// Bytes before the block in the message that carries it, the length included.
 pub const BLOCK_HEADER_BYTES: usize = 13;
@@ -59,7 +64,30 @@ pub enum Message<'a> {
     Cancel(BlockRange),
     /// UDP port of the sender's DHT node.
     Port(u16),
-    /// A message of an extension; to be skipped.
+    /// The sender would like to be asked for this piece (BEP 6).
+    Suggest {
+        /// Which.
+        piece: PieceIndex,
+    },
+    /// In place of a bitfield: the sender has every piece (BEP 6).
+    HaveAll,
+    /// In place of a bitfield: the sender has no piece (BEP 6).
+    HaveNone,
+    /// The sender will not answer this request (BEP 6).
+    Reject(BlockRange),
+    /// The sender answers for this piece also while it chokes (BEP 6).
+    AllowedFast {
+        /// Which.
+        piece: PieceIndex,
+    },
+    /// A message of the extension protocol (BEP 10).
+    Extended {
+        /// 0: the extension handshake. Others: what its receiver's handshake named.
+        id: u8,
+        /// At most [`MAX_UNKNOWN_BYTES`], less the byte of `id`.
+        payload: &'a [u8],
+    },
+    /// A message that is not known here; to be skipped.
     Unknown {
         /// Its number.
         id: u8,
@@ -126,7 +154,7 @@ pub enum WireError {
         /// Announced bytes, without the length itself.
         length: u32,
     },
-    /// `have` of a piece that the torrent does not have.
+    /// A message that names a piece which the torrent does not have.
     PieceOutOfRange {
         /// Kind of message.
         id: u8,
@@ -180,9 +208,25 @@ impl fmt::Display for WireError {
 impl std::error::Error for WireError {}
 
 fn name(id: u8) -> &'static str {
-    const NAMES: [&str; 10] =
-        ["choke", "unchoke", "interested", "not interested", "have", "bitfield", "request", "piece", "cancel", "port"];
-    NAMES.get(usize::from(id)).unwrap_or(&"unknown")
+    match id {
+        0 => "choke",
+        1 => "unchoke",
+        2 => "interested",
+        3 => "not interested",
+        4 => "have",
+        5 => "bitfield",
+        6 => "request",
+        7 => "piece",
+        8 => "cancel",
+        9 => "port",
+        13 => "suggest",
+        14 => "have all",
+        15 => "have none",
+        16 => "reject",
+        17 => "allowed fast",
+        20 => "extended",
+        _ => "unknown",
+    }
 }
 
 /// Reads the first message of `bytes`; more may follow it. What is wrong is an error as soon as it can be seen.
@@ -208,13 +252,14 @@ pub fn decode<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Decoded<'a>, WireE
 fn check_length(id: u8, length: u32, limits: &Limits) -> Result<(), WireError> {
     let bitfield = Bitfield::bytes_for(limits.layout.pieces());
     let exact = match id {
-        0..=3 => 1,
-        4 => 5,
+        0..=3 | 14 | 15 => 1,
+        4 | 13 | 17 => 5,
         5 if length as usize != 1 + bitfield => {
             let error = BitfieldError::WrongSize { bytes: length as usize - 1, expected: bitfield };
             return Err(WireError::Bitfield(error));
         }
-        6 | 8 => 13,
+        6 | 8 | 16 => 13,
+        20 if length < 2 => return Err(WireError::WrongLength { id, length }),
         7 if length > 9 + BLOCK_BYTES => {
             return Err(WireError::FrameTooLong { id: Some(id), length, limit: 9 + BLOCK_BYTES });
         }
@@ -241,16 +286,16 @@ fn read<'a>(id: u8, payload: &'a [u8], limits: &Limits) -> Result<Message<'a>, W
         let within = limits.layout.contains(range);
         within.then_some(range).ok_or(WireError::RangeOutOfPiece { id, range })
     };
+    let piece = || {
+        let piece = number(0)?;
+        limits.layout.check_piece(piece).ok_or(WireError::PieceOutOfRange { id, piece })
+    };
     Ok(match id {
         0 => Message::Choke,
         1 => Message::Unchoke,
         2 => Message::Interested,
         3 => Message::NotInterested,
-        4 => {
-            let piece = number(0)?;
-            let piece = limits.layout.check_piece(piece).ok_or(WireError::PieceOutOfRange { id, piece })?;
-            Message::Have { piece }
-        }
+        4 => Message::Have { piece: piece()? },
         5 => {
             Bitfield::check_wire(payload, limits.layout.pieces()).map_err(WireError::Bitfield)?;
             Message::Bitfield(payload)
@@ -266,6 +311,15 @@ fn read<'a>(id: u8, payload: &'a [u8], limits: &Limits) -> Result<Message<'a>, W
         9 => match payload {
             [high, low] => Message::Port(u16::from_be_bytes([*high, *low])),
             _ => return Err(WireError::WrongLength { id, length: payload.len() as u32 + 1 }),
+        },
+        13 => Message::Suggest { piece: piece()? },
+        14 => Message::HaveAll,
+        15 => Message::HaveNone,
+        16 => Message::Reject(within(number(8)?)?),
+        17 => Message::AllowedFast { piece: piece()? },
+        20 => match payload {
+            [id, payload @ ..] => Message::Extended { id: *id, payload },
+            [] => return Err(WireError::WrongLength { id, length: 1 }),
         },
         id => Message::Unknown { id, length: payload.len() as u32 },
     })
@@ -290,6 +344,16 @@ pub fn encode(message: &Message<'_>, out: &mut Vec<u8>) {
         }
         Message::Cancel(unwanted) => frame(out, 8, range(unwanted).as_flattened()),
         Message::Port(port) => frame(out, 9, &port.to_be_bytes()),
+        Message::Suggest { piece } => frame(out, 13, &piece.0.to_be_bytes()),
+        Message::HaveAll => frame(out, 14, &[]),
+        Message::HaveNone => frame(out, 15, &[]),
+        Message::Reject(unanswered) => frame(out, 16, range(unanswered).as_flattened()),
+        Message::AllowedFast { piece } => frame(out, 17, &piece.0.to_be_bytes()),
+        Message::Extended { id, payload } => {
+            out.extend((payload.len() as u32 + 2).to_be_bytes());
+            out.extend([20, *id]);
+            out.extend_from_slice(payload);
+        }
         Message::Unknown { id, length } => frame(out, *id, &vec![0; *length as usize]),
     }
 }

@@ -1,12 +1,65 @@
-//! Whom to call and whom to let in, and how fast it all goes.
+//! Whom to call and whom to let in, and what is done by the clock.
 //!
 //! Part of `client`. Which address is next is the book's decision.
 
 use super::*;
 
+/// How often the rates of the connections are measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+/// How often everybody is told who is connected.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+/// How often the least useful connections make room when there is none.
+const TURN_OVER_EVERY: Duration = Duration::from_secs(300);
+/// With fewer connections than this, trackers are asked for more addresses.
+const FEW_PEERS: usize = 10;
+
+/// When what is done by the clock is done next.
+pub(super) struct Due {
+    measure: Duration,
+    tell: Duration,
+    turn_over: Duration,
+}
+
+impl Due {
+    pub(super) fn new(now: Duration) -> Self {
+        Self { measure: now, tell: now + MEASURE_EVERY, turn_over: now + TURN_OVER_EVERY }
+    }
+}
+
+/// True when `at` has come; then it is next `every` later.
+fn comes(at: &mut Duration, every: Duration, now: Duration) -> bool {
+    let due = now >= *at;
+    if due {
+        *at = now + every;
+    }
+    due
+}
+
 impl Client {
+    pub(super) fn tick(&mut self) {
+        let now = clock::since_start();
+        self.measure(now);
+        if comes(&mut self.due.measure, MEASURE_EVERY, now) {
+            self.measure_peers(now);
+        }
+        if comes(&mut self.due.tell, TELL_EVERY, now) {
+            self.tell_of_swarm();
+        }
+        if comes(&mut self.due.turn_over, TURN_OVER_EVERY, now) {
+            self.turn_over(now);
+        }
+        self.call();
+        self.freed = true;
+        self.grant_freed();
+        self.rechoke_if_due();
+        let few = !self.pieces.is_complete() && self.peers.len() < FEW_PEERS;
+        for announcer in self.torrent.trackers.iter().filter(|_| few) {
+            announcer.cast(tracker::Msg::NeedPeers);
+        }
+    }
+
     pub(super) fn call(&mut self) {
-        if self.pieces.is_complete() || self.torrent.session.is_stopping() {
+        if self.torrent.session.is_stopping() || self.torrent.session.is_full() {
             return;
         }
         let mut book = lock(&self.torrent.book);
@@ -18,34 +71,11 @@ impl Client {
         }
     }
 
-    pub(super) fn incoming(&mut self, socket: Socket, address: SocketAddr, peer_id: PeerId) {
+    pub(super) fn incoming(&mut self, socket: Socket, address: SocketAddr, theirs: Handshake) {
         let full = self.peers.len() >= self.torrent.options.max_peers;
         if full || lock(&self.torrent.book).is_banned(address) {
             return socket.shutdown();
         }
-        self.torrent.peers_sup.cast_start_child(peers_sup::incoming(&self.torrent, socket, address, peer_id));
-    }
-
-    pub(super) fn tick(&mut self) {
-        self.measure();
-        self.call();
-        self.freed = true;
-        self.grant_freed();
-        let few = !self.pieces.is_complete() && self.peers.len() < 10;
-        for announcer in self.torrent.trackers.iter().filter(|_| few) {
-            announcer.cast(tracker::Msg::NeedPeers);
-        }
-    }
-
-    pub(super) fn measure(&mut self) {
-        let (at, bytes) = (clock::since_start(), self.torrent.counts.downloaded.load(Ordering::Relaxed));
-        let seconds = at.saturating_sub(self.measured.0).as_secs_f64();
-        if seconds > 0.1 {
-            let now = bytes.saturating_sub(self.measured.1) as f64 / seconds;
-            let before = self.torrent.counts.download_rate.load(Ordering::Relaxed) as f64;
-            let smooth = if before == 0.0 { now } else { 0.7 * before + 0.3 * now };
-            self.torrent.counts.download_rate.store(smooth as u64, Ordering::Relaxed);
-            self.measured = (at, bytes);
-        }
+        self.torrent.peers_sup.cast_start_child(peers_sup::incoming(&self.torrent, socket, address, theirs));
     }
 }

@@ -6,10 +6,11 @@ use super::*;
 
 impl Client {
     pub(super) fn joined(&mut self, joined: Joined) {
-        let Joined { key, pid, addr, address, peer_id, outgoing, counts } = joined;
-        let same = |c: &Connection| c.address == address || (c.peer_id == peer_id && c.address.ip() == address.ip());
-        if let Some(other) = self.peers.values().find(|c| same(c)) {
-            let old_loses = match (other.outgoing, outgoing) {
+        let Joined { key, pid, addr, counts } = joined;
+        let (address, peer_id, outgoing) = (counts.address, counts.peer_id, counts.outgoing);
+        let same = |c: &PeerCounts| c.address == address || (c.peer_id == peer_id && c.address.ip() == address.ip());
+        if let Some(other) = self.peers.values().find(|c| same(&c.counts)) {
+            let old_loses = match (other.counts.outgoing, outgoing) {
                 // Who calls again has lost the first call, and knows it before we do.
                 (false, false) => true,
                 (true, true) => false,
@@ -22,7 +23,7 @@ impl Client {
                 return;
             }
         }
-        let incoming = self.peers.values().filter(|c| !c.outgoing).count();
+        let incoming = self.peers.values().filter(|c| !c.counts.outgoing).count();
         let max = self.torrent.options.max_peers;
         // A quarter of the room stays for peers of our own choice.
         if self.peers.len() >= max || (!outgoing && incoming >= max - max / 4) {
@@ -32,17 +33,18 @@ impl Client {
         supervisors::monitor(pid, &self.torrent.client.addr, move |down| Msg::Down { key, down });
         let _ = addr.cast(peer::Msg::Welcome { have: self.have.clone() });
         self.picker.joined(key, Bitfield::new(self.layout.pieces()));
-        lock(&self.torrent.peers).insert(key, counts);
+        lock(&self.torrent.peers).insert(key, counts.clone());
         self.peers.insert(
             key,
             Connection {
                 addr,
-                address,
-                peer_id,
-                outgoing,
-                pieces: 0,
+                rates: Rates::new(),
+                listens: outgoing.then_some(address),
+                counts,
                 interested: false,
+                unchoked: false,
                 wants: 0,
+                fast: false,
                 useful: 0,
                 leaving: None,
             },
@@ -61,9 +63,10 @@ impl Client {
             self.torrent.counts.peers.store(self.peers.len() as u32, Ordering::Relaxed);
             let reason = connection.leaving.unwrap_or_else(|| down.reason.to_string());
             let change = PeerChange::Disconnected { reason };
-            self.torrent.tell(Event::Peer { address: connection.address, change });
+            self.torrent.tell(Event::Peer { address: connection.counts.address, change });
         }
         self.freed = true;
+        self.choking.soon = true;
         self.call();
     }
 
@@ -71,22 +74,22 @@ impl Client {
         log::warn!("peer {address} is banned: it {reason}");
         lock(&self.torrent.book).ban(address);
         self.torrent.tell(Event::Peer { address, change: PeerChange::Banned { reason } });
-        for connection in self.peers.values().filter(|c| c.address == address) {
+        for connection in self.peers.values().filter(|c| c.counts.address == address) {
             let _ = connection.addr.cast(peer::Msg::Close { reason: "banned" });
         }
     }
 
     pub(super) fn bitfield(&mut self, key: PeerKey, pieces: Bitfield) {
-        if let Some(connection) = self.peers.get_mut(&key) {
-            connection.pieces = pieces.count();
+        if self.peers.contains_key(&key) {
             self.picker.joined(key, pieces);
             self.interest(key);
         }
     }
 
     pub(super) fn has(&mut self, key: PeerKey, pieces: &[PieceIndex]) {
-        let Some(connection) = self.peers.get_mut(&key) else { return };
-        connection.pieces += pieces.len() as u32;
+        if !self.peers.contains_key(&key) {
+            return;
+        }
         pieces.iter().for_each(|piece| self.picker.has(key, *piece));
         self.interest(key);
         if self.waiting.contains(&key) {

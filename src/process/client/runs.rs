@@ -19,9 +19,10 @@ impl Client {
         }
     }
 
-    pub(super) fn ask(&mut self, key: PeerKey, blocks: u32) {
+    pub(super) fn ask(&mut self, key: PeerKey, blocks: u32, fast: bool) {
         if let Some(connection) = self.peers.get_mut(&key) {
             connection.wants = blocks;
+            connection.fast = fast;
             self.grant(key);
         }
     }

@@ -1,16 +1,20 @@
 //! The loop of an established connection.
 //!
 //! Part of `peer`. It waits for the first of: a message in the mailbox, bytes from the socket, room in the socket, the timer; then
-//! routes it. What to ask for is decided by `protocol::Pipeline`, what to serve by `protocol::Upload`.
+//! routes it. What to ask for is decided by `protocol::Pipeline`, what to serve by `protocol::Upload`, how fast by `protocol::bucket`.
 
+mod extending;
+mod fetching;
+mod hearing;
+mod mail;
 mod serving;
 
+use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -18,20 +22,24 @@ use futures::future::FutureExt;
 use futures::io::AsyncRead;
 use supervisors::{Addr, Process};
 
-use super::outbox::Outbox;
-use super::{End, Msg};
+use self::extending::Extending;
+use self::hearing::Floods;
+use super::outbox::{Outbox, Wrote};
+use super::valve::Valve;
+use super::{End, Msg, Side};
 use crate::process::{client, file_worker, store};
+use crate::protocol::bucket::Bucket;
 use crate::protocol::pipeline::{Landed, Pipeline, Stray};
 use crate::protocol::upload::{Asked, Upload};
-use crate::protocol::wire::{self, Decoded, Limits};
-use crate::protocol::{Bitfield, BlockRange, Layout, Message, PeerId, PeerKey, PieceIndex, WireError};
+use crate::protocol::wire::{self, Decoded};
+use crate::protocol::{Bitfield, BlockRange, Layout, Message, PeerKey, PieceIndex, WireError};
 use crate::rt::blocks::Block;
 use crate::rt::net::Socket;
 use crate::rt::{clock, spawn};
 use crate::stats::PeerCounts;
-use crate::tables::TorrentTable;
+use crate::tables::{Limits, TorrentTable};
 
-/// The peer's timer: keep-alive, stale requests, work asked for.
+/// The peer's timer: keep-alive, a fresh upload allowance, stale requests given back, work asked for.
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 /// How often a connection with requests out looks whether they are stale.
 const ONE_SECOND: Duration = Duration::from_secs(1);
@@ -42,19 +50,17 @@ const KEEP_ALIVE: Duration = Duration::from_secs(90);
 /// Read buffer of a quiet connection, and of one that fills it.
 const SMALL_READ: usize = 16 * 1024;
 const LARGE_READ: usize = 256 * 1024;
-/// With more than this waiting to be written, no more blocks are read for the other side.
-const ENOUGH_WAITING: usize = 512 * 1024;
+/// With more bytes of messages than this waiting to be written, nothing more is read: whoever does not listen is not heard.
+const MUCH_UNSAID: usize = 64 * 1024;
+/// With more than this of them (haves of ours that it does not take), the connection is given up.
+const TOO_MUCH_UNSAID: usize = 4 * 1024 * 1024;
 /// Messages and reads handled before other processes get their turn.
 const TURN: usize = 16;
-/// Blocks that nobody ever asked for that a peer may send per minute before it counts as a flood.
-const MAX_UNREQUESTED: u32 = 60;
-/// The same for bitfields that are not the first message.
-const MAX_LATE_BITFIELDS: u32 = 60;
 
 enum Wake {
     Mail(Msg),
     Read(usize),
-    Wrote(usize),
+    Wrote(Wrote),
     Timer,
 }
 
@@ -64,22 +70,25 @@ struct Connection<'a> {
     key: PeerKey,
     me: Addr<Msg>,
     counts: Arc<PeerCounts>,
+    side: Side,
     now: Duration,
     out: Outbox,
+    sending: Valve,
+    receiving: Valve,
     have: Bitfield,
     theirs: Bitfield,
     /// Nothing but the handshake and keep-alives came before.
     first: bool,
-    /// Bitfields that came later: not in BEP 3, but aria2 sends one in place of many haves.
-    late_bitfields: u32,
+    floods: Floods,
     /// Pieces that the other side announced since the client was last told.
     haves: Vec<PieceIndex>,
-    peer_choked: bool,
+    am_choked: bool,
     am_interested: bool,
+    peer_interested: bool,
     pipeline: Pipeline<Block>,
     asked: bool,
     upload: Upload,
-    unrequested: u32,
+    extending: Extending,
     heard: Duration,
     said: Duration,
     /// When the ten seconds are over.
@@ -87,20 +96,13 @@ struct Connection<'a> {
 }
 
 /// Runs the connection to its end. Blocks that came for unfinished runs reach the store whatever the end is.
-pub(super) async fn run(
-    process: &Process,
-    torrent: &Arc<TorrentTable>,
-    socket: Socket,
-    address: SocketAddr,
-    peer_id: PeerId,
-    outgoing: bool,
-) -> End {
+pub(super) async fn run(process: &Process, torrent: &Arc<TorrentTable>, socket: Socket, side: Side) -> End {
     let (me, mailbox) = supervisors::mailbox();
     process.shows(&mailbox);
     let mut inbox = mailbox.stream();
     let key = torrent.session.next_key();
-    let (pid, counts) = (process.pid(), Arc::new(PeerCounts::new(address, peer_id, outgoing)));
-    let joined = client::Joined { key, pid, addr: me.clone(), address, peer_id, outgoing, counts: counts.clone() };
+    let counts = Arc::new(PeerCounts::new(side.address, side.peer_id, side.outgoing));
+    let joined = client::Joined { key, pid: process.pid(), addr: me.clone(), counts: counts.clone() };
     torrent.client.cast(client::Msg::Joined(joined));
     let have = loop {
         match inbox.next().await {
@@ -110,7 +112,8 @@ pub(super) async fn run(
             None => return End::Goodbye("the client is gone".to_owned()),
         }
     };
-    let mut connection = Connection::new(torrent, key, me, counts, have);
+    let mut connection = Connection::new(torrent, key, me, counts, side, have);
+    connection.greet();
     let end = match connection.serve(&socket, &mut inbox).await {
         Ok(never) => match never {},
         Err(end) => end,
@@ -127,36 +130,52 @@ impl<'a> Connection<'a> {
         key: PeerKey,
         me: Addr<Msg>,
         counts: Arc<PeerCounts>,
+        side: Side,
         have: Bitfield,
     ) -> Self {
         let now = clock::since_start();
         let layout = &torrent.metainfo.layout;
-        let mut out = Outbox::default();
-        if !have.none() {
-            out.message(&Message::Bitfield(have.as_bytes()));
-        }
+        let limits = [&torrent.session.limits, &torrent.limits];
+        let ours = |side: fn(&Limits) -> &Arc<Mutex<Bucket>>| limits.map(|limits| side(limits).clone());
         Self {
             torrent,
             layout,
             key,
             me,
             counts,
+            side,
             now,
-            out,
+            out: Outbox::default(),
+            sending: Valve::new(ours(|limits| &limits.upload), torrent.options.upload_allowance),
+            receiving: Valve::new(ours(|limits| &limits.download), None),
             have,
             theirs: Bitfield::new(layout.pieces()),
             first: true,
-            late_bitfields: 0,
+            floods: Floods::default(),
             haves: Vec::new(),
-            peer_choked: true,
+            am_choked: true,
             am_interested: false,
+            peer_interested: false,
             pipeline: Pipeline::new(now),
             asked: false,
             upload: Upload::default(),
-            unrequested: 0,
+            extending: Extending::default(),
             heard: now,
             said: now,
             chores_at: now + TEN_SECONDS,
+        }
+    }
+
+    /// What we have, first of all messages (BEP 3, BEP 6); then which extensions we speak (BEP 10).
+    fn greet(&mut self) {
+        match (self.have.none(), self.have.all()) {
+            (true, _) if self.side.fast => self.out.message(&Message::HaveNone),
+            (true, _) => {}
+            (_, true) if self.side.fast => self.out.message(&Message::HaveAll),
+            _ => self.out.message(&Message::Bitfield(self.have.as_bytes())),
+        }
+        if self.side.extended {
+            self.say_hello();
         }
     }
 
@@ -164,8 +183,8 @@ impl<'a> Connection<'a> {
         &mut self,
         socket: &Socket,
         inbox: &mut (impl futures::Stream<Item = Msg> + Unpin),
-    ) -> Result<std::convert::Infallible, End> {
-        let limits = Limits::of(self.layout);
+    ) -> Result<Infallible, End> {
+        let limits = wire::Limits::of(self.layout);
         let mut buffer = vec![0; SMALL_READ];
         let (mut start, mut end) = (0, 0);
         let mut timer = Box::pin(clock::sleep(ONE_SECOND));
@@ -175,13 +194,10 @@ impl<'a> Connection<'a> {
                 if let Poll::Ready(Some(message)) = inbox.poll_next_unpin(cx) {
                     return Poll::Ready(Ok(Wake::Mail(message)));
                 }
-                if self.out.waiting() > 0
-                    && let Poll::Ready(wrote) = self.out.poll_write(cx, socket)
-                {
+                if let Poll::Ready(wrote) = self.poll_write(cx, socket) {
                     return Poll::Ready(wrote.map(Wake::Wrote));
                 }
-                let mut reader = socket;
-                if let Poll::Ready(read) = Pin::new(&mut reader).poll_read(cx, &mut buffer[end..]) {
+                if let Poll::Ready(read) = self.poll_read(cx, socket, &mut buffer[end..]) {
                     return Poll::Ready(read.map(Wake::Read));
                 }
                 timer.poll_unpin(cx).map(|()| Ok(Wake::Timer))
@@ -190,18 +206,25 @@ impl<'a> Connection<'a> {
             self.now = clock::since_start();
             match wake {
                 Wake::Mail(message) => self.mail(message)?,
-                Wake::Wrote(0) => return Err(End::Environment("the other side takes no more".to_owned())),
-                Wake::Wrote(_) => {
+                Wake::Wrote(Wrote { bytes: 0, .. }) => {
+                    return Err(End::Environment("the other side takes no more".to_owned()));
+                }
+                Wake::Wrote(wrote) => {
                     self.said = self.now;
+                    self.sending.moved(wrote.of_answers);
+                    self.counts.uploaded.fetch_add(wrote.of_blocks as u64, Ordering::Relaxed);
+                    self.torrent.counts.uploaded.fetch_add(wrote.of_blocks as u64, Ordering::Relaxed);
                     self.read_for_them();
                 }
                 Wake::Read(0) => return Err(End::Environment("the other side hung up".to_owned())),
                 Wake::Read(n) => {
                     self.heard = self.now;
+                    self.receiving.moved(n);
+                    self.pipeline.heard(n, self.now);
                     end += n;
                     let full = end == buffer.len();
                     let needed = loop {
-                        match wire::decode(&buffer[start..end], &limits).map_err(|e| self.broke(&e))? {
+                        match wire::decode(&buffer[start..end], &limits).map_err(|e| broke(&e))? {
                             Decoded::Message { message, used } => {
                                 start += used;
                                 self.message(message)?;
@@ -239,212 +262,53 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn broke(&self, error: &WireError) -> End {
-        End::Misbehaved(format!("sent {error}"))
-    }
-
-    // -- from the mailbox -----------------------------------------------------------------------------------------
-
-    fn mail(&mut self, message: Msg) -> Result<(), End> {
-        match message {
-            Msg::Welcome { .. } => {}
-            Msg::Grant { run } => {
-                self.asked = false;
-                if self.peer_choked {
-                    self.give_back(Landed { run, blocks: Vec::new() });
-                } else {
-                    self.pipeline.grant(run, self.now);
-                    self.request();
-                    self.ask();
-                }
-            }
-            Msg::Interest { interested } => {
-                if interested != self.am_interested {
-                    self.am_interested = interested;
-                    self.out.message(if interested { &Message::Interested } else { &Message::NotInterested });
-                }
-                self.ask();
-                self.part_if_both_seed()?;
-            }
-            Msg::Finished { piece } => self.finished(piece)?,
-            Msg::Close { reason } => return Err(End::Goodbye(reason.to_owned())),
-            Msg::Read { ranges, blocks } => self.send_blocks(&ranges, blocks),
-        }
-        Ok(())
-    }
-
-    fn finished(&mut self, piece: PieceIndex) -> Result<(), End> {
-        self.have.set(piece.0);
-        let (layout, out) = (self.layout, &mut self.out);
-        self.pipeline.cancel(piece, |p, n| layout.block(p, n), |range| out.message(&Message::Cancel(range)));
-        if !self.theirs.get(piece.0) {
-            self.out.message(&Message::Have { piece });
-        }
-        self.request();
-        self.ask();
-        self.part_if_both_seed()
-    }
-
-    /// Two seeds have nothing to say to each other.
-    fn part_if_both_seed(&self) -> Result<(), End> {
-        if self.have.all() && self.theirs.all() {
-            return Err(End::Goodbye("both sides have everything".to_owned()));
-        }
-        Ok(())
-    }
-
-    // -- from the other side --------------------------------------------------------------------------------------
-
-    fn message(&mut self, message: Message<'_>) -> Result<(), End> {
-        let first = std::mem::take(&mut self.first);
-        match message {
-            Message::KeepAlive => self.first = first,
-            Message::Choke => {
-                self.peer_choked = true;
-                for landed in self.pipeline.drain() {
-                    self.give_back(landed);
-                }
-            }
-            Message::Unchoke => self.peer_choked = false,
-            Message::Interested => self.unchoke(),
-            Message::NotInterested => {}
-            Message::Have { piece } => {
-                if self.theirs.set(piece.0) {
-                    self.haves.push(piece);
-                    self.part_if_both_seed()?;
-                }
-            }
-            Message::Bitfield(bits) => self.bitfield(bits, first)?,
-            Message::Request(range) => self.requested(range)?,
-            Message::Cancel(range) => self.upload.cancel(range),
-            Message::Block { piece, begin, bytes } => self.block(piece, begin, bytes)?,
-            Message::Port(_) => {}
-            Message::Unknown { id, length } => {
-                log::trace!("peer {}: message {id} of {length} bytes skipped", self.counts.address)
-            }
-        }
-        Ok(())
-    }
-
-    fn bitfield(&mut self, bits: &[u8], first: bool) -> Result<(), End> {
-        let pieces = Bitfield::from_wire(bits, self.layout.pieces())
-            .map_err(|error| End::Misbehaved(format!("sent a bad bitfield: {error}")))?;
-        if !first {
-            self.late_bitfields += 1;
-            if self.late_bitfields > MAX_LATE_BITFIELDS {
-                return Err(End::Misbehaved("floods us with bitfields".to_owned()));
-            }
-            let news = pieces.iter_ones().filter(|piece| self.theirs.set(*piece));
-            self.haves.extend(news.map(PieceIndex));
-            return self.part_if_both_seed();
-        }
-        self.theirs = pieces.clone();
-        self.torrent.client.cast(client::Msg::Bitfield { key: self.key, pieces });
-        self.part_if_both_seed()
-    }
-
-    fn block(&mut self, piece: PieceIndex, begin: u32, bytes: &[u8]) -> Result<(), End> {
-        let range = BlockRange { piece, begin, length: bytes.len() as u32 };
-        let counts = &self.torrent.counts;
-        counts.downloaded.fetch_add(u64::from(range.length), Ordering::Relaxed);
-        self.counts.downloaded.fetch_add(u64::from(range.length), Ordering::Relaxed);
-        let whole = self.layout.block(piece, begin / crate::protocol::BLOCK_BYTES) == range;
-        let place = if whole { self.pipeline.accept(range) } else { None };
-        let Some(place) = place else {
-            counts.wasted.unrequested.fetch_add(u64::from(range.length), Ordering::Relaxed);
-            self.unrequested += u32::from(self.pipeline.stray() == Stray::Unrequested);
-            if self.unrequested > MAX_UNREQUESTED {
-                return Err(End::Misbehaved("keeps sending blocks that nobody asked for".to_owned()));
-            }
-            return Ok(());
+    /// Writes as much as the limits allow; pending when there is nothing to write, or no room for it.
+    fn poll_write(&mut self, cx: &mut Context<'_>, socket: &Socket) -> Poll<Result<Wrote, End>> {
+        let wanted = self.out.answers_waiting();
+        let allowed = match wanted {
+            0 => 0,
+            _ => match self.sending.poll_open(cx, wanted) {
+                Poll::Ready(bytes) => bytes,
+                Poll::Pending => 0,
+            },
         };
-        let block = self.torrent.session.pool.copy(bytes);
-        if let Some(landed) = self.pipeline.put(place, range, block, self.now) {
-            self.land(landed);
+        if allowed == 0 && !self.out.has_free() {
+            return Poll::Pending;
         }
-        Ok(())
+        self.out.poll_write(cx, socket, allowed).map_err(End::from)
     }
 
-    /// After a batch of messages: more requests out, finished runs reported, work asked for, reads started.
-    fn after_reading(&mut self) {
-        if !self.haves.is_empty() {
-            let pieces = std::mem::take(&mut self.haves);
-            self.torrent.client.cast(client::Msg::Has { key: self.key, pieces });
+    /// Reads as much as the limits allow; pending when nothing came, or while the other side does not listen to us.
+    fn poll_read(&mut self, cx: &mut Context<'_>, socket: &Socket, room: &mut [u8]) -> Poll<Result<usize, End>> {
+        if self.out.messages_waiting() > MUCH_UNSAID {
+            return Poll::Pending;
         }
-        self.request();
-        self.ask();
-        self.read_for_them();
+        let allowed = futures::ready!(self.receiving.poll_open(cx, room.len()));
+        let mut reader = socket;
+        Pin::new(&mut reader).poll_read(cx, &mut room[..allowed]).map_err(End::from)
     }
 
-    // -- downloading ----------------------------------------------------------------------------------------------
-
-    fn request(&mut self) {
-        if !self.peer_choked {
-            let (layout, out) = (self.layout, &mut self.out);
-            self.pipeline.requests(self.now, |p, n| layout.block(p, n), |range| out.message(&Message::Request(range)));
-        }
-    }
-
-    fn ask(&mut self) {
-        if self.peer_choked || !self.am_interested || self.asked {
-            return;
-        }
-        let blocks = self.pipeline.room(self.now);
-        if blocks > 0 {
-            self.asked = true;
-            self.torrent.client.cast(client::Msg::Ask { key: self.key, blocks });
-        }
-    }
-
-    fn land(&self, landed: Landed<Block>) {
-        let message =
-            store::Msg::Landed { piece: landed.run.piece, blocks: landed.blocks, source: self.counts.address };
-        self.torrent.store.cast(message);
-    }
-
-    fn give_back(&self, landed: Landed<Block>) {
-        let runs = landed.missing();
-        if !landed.blocks.is_empty() {
-            self.land(landed);
-        }
-        self.torrent.client.cast(client::Msg::GiveBack { key: self.key, runs });
-    }
-
-    /// At the end of the connection: what has come is not thrown away.
-    fn hand_over(&mut self) {
-        for landed in self.pipeline.drain() {
-            self.give_back(landed);
-        }
-    }
-
-    // -- the 10-second timer --------------------------------------------------------------------------------------
-
+    /// The 10-second timer.
     fn ten_seconds(&mut self) -> Result<(), End> {
         if self.now.saturating_sub(self.heard) > SILENCE {
             return Err(End::Environment("silent for too long".to_owned()));
         }
-        if self.now.saturating_sub(self.said) > KEEP_ALIVE {
+        if self.now.saturating_sub(self.said) > KEEP_ALIVE && self.out.is_empty() {
             self.out.message(&Message::KeepAlive);
         }
-        self.unrequested = self.unrequested.saturating_sub(MAX_UNREQUESTED / 6);
-        self.late_bitfields = self.late_bitfields.saturating_sub(MAX_LATE_BITFIELDS / 6);
-        if self.out.waiting() > 0 && self.now.saturating_sub(self.said) > SILENCE {
+        if !self.out.is_empty() && self.now.saturating_sub(self.said) > SILENCE {
             return Err(End::Environment("took nothing for too long".to_owned()));
         }
+        if self.out.messages_waiting() > TOO_MUCH_UNSAID {
+            return Err(End::Environment("does not take what we say".to_owned()));
+        }
+        self.sending.refill();
+        self.floods.ten_seconds();
         self.give_back_stale();
         Ok(())
     }
+}
 
-    fn give_back_stale(&mut self) {
-        for landed in self.pipeline.stale(self.now) {
-            for run in landed.missing() {
-                for block in run.numbers() {
-                    self.out.message(&Message::Cancel(self.layout.block(run.piece, block)));
-                }
-            }
-            self.give_back(landed);
-        }
-        self.request();
-        self.ask();
-    }
+fn broke(error: &WireError) -> End {
+    End::Misbehaved(format!("sent {error}"))
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::{AsyncReadExt, AsyncWriteExt};
 
 use super::End;
+use crate::protocol::InfoHash;
 use crate::protocol::handshake::{Handshake, HandshakeDecoded};
-use crate::protocol::{InfoHash, PeerId};
 use crate::rt::clock;
 use crate::rt::net::Socket;
 use crate::tables::TorrentTable;
@@ -17,7 +17,7 @@ use crate::tables::TorrentTable;
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
 /// We called: say who we are, hear who they are.
-pub(super) async fn hello(socket: &Socket, torrent: &TorrentTable) -> Result<PeerId, End> {
+pub(super) async fn hello(socket: &Socket, torrent: &TorrentTable) -> Result<Handshake, End> {
     answer(socket, torrent).await?;
     let theirs = hear(socket).await?;
     if theirs.info_hash != torrent.metainfo.info_hash {
@@ -26,7 +26,7 @@ pub(super) async fn hello(socket: &Socket, torrent: &TorrentTable) -> Result<Pee
     if theirs.peer_id == torrent.session.peer_id {
         return Err(End::Goodbye("that is this client itself".to_owned()));
     }
-    Ok(theirs.peer_id)
+    Ok(theirs)
 }
 
 /// Sends our handshake.

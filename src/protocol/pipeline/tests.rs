@@ -4,6 +4,12 @@ use super::*;
 
 const T0: Duration = Duration::ZERO;
 
+fn unchoked() -> Pipeline<u8> {
+    let mut pipeline = Pipeline::new(T0);
+    pipeline.unchoked();
+    pipeline
+}
+
 fn range(piece: PieceIndex, n: u32) -> BlockRange {
     BlockRange { piece, begin: n * BLOCK_BYTES, length: BLOCK_BYTES }
 }
@@ -20,7 +26,7 @@ fn sent(pipeline: &mut Pipeline<u8>, now: Duration) -> Vec<BlockRange> {
 
 #[test]
 fn a_run_is_requested_in_order_and_lands_when_its_last_block_comes() {
-    let mut p = Pipeline::new(T0);
+    let mut p = unchoked();
     p.grant(run(3, 2, 3), T0);
     let asked = sent(&mut p, T0);
     assert_eq!(asked, [2, 3, 4].map(|n| range(PieceIndex(3), n)));
@@ -37,7 +43,7 @@ fn a_run_is_requested_in_order_and_lands_when_its_last_block_comes() {
 
 #[test]
 fn a_block_that_was_not_asked_for_has_no_place() {
-    let mut p = Pipeline::<u8>::new(T0);
+    let mut p = unchoked();
     p.grant(run(0, 0, 2), T0);
     assert_eq!(p.accept(range(PieceIndex(0), 0)), None, "granted but not requested yet");
     sent(&mut p, T0);
@@ -52,7 +58,7 @@ fn a_block_that_was_not_asked_for_has_no_place() {
 
 #[test]
 fn an_answer_to_a_request_that_was_given_up_is_late_once_and_no_offence() {
-    let mut p = Pipeline::<u8>::new(T0);
+    let mut p = unchoked();
     p.grant(run(0, 0, 2), T0);
     sent(&mut p, T0);
     p.drain();
@@ -61,7 +67,7 @@ fn an_answer_to_a_request_that_was_given_up_is_late_once_and_no_offence() {
 
 #[test]
 fn no_more_requests_are_out_than_the_depth() {
-    let mut p = Pipeline::<u8>::new(T0);
+    let mut p = unchoked();
     p.grant(run(0, 0, 64), T0);
     assert_eq!(sent(&mut p, T0).len() as u32, FIRST_DEPTH);
     assert_eq!(p.outstanding(), FIRST_DEPTH);
@@ -70,7 +76,7 @@ fn no_more_requests_are_out_than_the_depth() {
 
 #[test]
 fn a_choke_gives_back_every_run_with_what_it_had() {
-    let mut p = Pipeline::new(T0);
+    let mut p = unchoked();
     p.grant(run(0, 0, 2), T0);
     p.grant(run(1, 0, 2), T0);
     sent(&mut p, T0);
@@ -87,7 +93,7 @@ fn a_choke_gives_back_every_run_with_what_it_had() {
 
 #[test]
 fn a_piece_finished_elsewhere_is_cancelled_block_by_block() {
-    let mut p = Pipeline::new(T0);
+    let mut p = unchoked();
     p.grant(run(0, 0, 3), T0);
     p.grant(run(1, 0, 1), T0);
     sent(&mut p, T0);
@@ -103,7 +109,7 @@ fn a_piece_finished_elsewhere_is_cancelled_block_by_block() {
 
 #[test]
 fn a_silent_peers_runs_are_stale_after_five_seconds() {
-    let mut p = Pipeline::<u8>::new(T0);
+    let mut p = unchoked();
     p.grant(run(0, 0, 3), T0);
     sent(&mut p, T0);
     assert_eq!(p.stale(Duration::from_secs(4)).len(), 0);
@@ -114,7 +120,7 @@ fn a_silent_peers_runs_are_stale_after_five_seconds() {
 
 #[test]
 fn a_peer_that_snubs_us_gets_no_work_for_ever_longer_until_it_delivers() {
-    let mut p = Pipeline::<u8>::new(T0);
+    let mut p = unchoked();
     let mut now = T0;
     for rest in [10, 20, 40] {
         p.grant(run(0, 0, 1), now);
@@ -141,7 +147,7 @@ fn a_peer_that_snubs_us_gets_no_work_for_ever_longer_until_it_delivers() {
 fn the_depth_follows_rate_and_round_trip() {
     // 16 MiB/s: 120 ms of it are some 120 blocks beside the first 32; 21 ms some 20.
     let depth = |round_trip: Duration| {
-        let mut p = Pipeline::new(T0);
+        let mut p = unchoked();
         let mut now = T0;
         let mut n = 0;
         let mut wire = VecDeque::new();

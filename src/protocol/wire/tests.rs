@@ -115,10 +115,10 @@ fn a_bitfield_with_a_spare_bit_is_refused() {
 }
 
 #[test]
-fn a_message_of_an_extension_is_stepped_over() {
-    let bytes = [raw(4, &[20, 1, 2, 3]), raw(1, &[1])].concat();
+fn a_message_that_is_not_known_is_stepped_over() {
+    let bytes = [raw(4, &[21, 1, 2, 3]), raw(1, &[1])].concat();
     let Ok(Decoded::Message { message, used }) = decode(&bytes, &limits()) else { panic!("no message") };
-    assert_eq!((message, used), (Message::Unknown { id: 20, length: 3 }, 8));
+    assert_eq!((message, used), (Message::Unknown { id: 21, length: 3 }, 8));
     let next = Decoded::Message { message: Message::Unchoke, used: 5 };
     assert_eq!(decode(&bytes[used..], &limits()), Ok(next));
 }
@@ -130,6 +130,7 @@ fn any_message() -> impl Strategy<Value = Message<'static>> {
         let longest = if piece == 2 { 20_000 - begin } else { 40_000 - begin };
         (1..=longest).prop_map(move |length| BlockRange { piece: PieceIndex(piece), begin, length })
     });
+    let refused = range.clone();
     prop_oneof![
         Just(Message::KeepAlive),
         Just(Message::Choke),
@@ -146,7 +147,13 @@ fn any_message() -> impl Strategy<Value = Message<'static>> {
             bytes: &BLOCK[..r.length.min(BLOCK_BYTES) as usize]
         }),
         any::<u16>().prop_map(Message::Port),
-        (10u8.., 0u32..2000).prop_map(|(id, length)| Message::Unknown { id, length }),
+        (0u32..3).prop_map(|piece| Message::Suggest { piece: PieceIndex(piece) }),
+        Just(Message::HaveAll),
+        Just(Message::HaveNone),
+        refused.prop_map(Message::Reject),
+        (0u32..3).prop_map(|piece| Message::AllowedFast { piece: PieceIndex(piece) }),
+        (any::<u8>(), 0usize..2000).prop_map(|(id, n)| Message::Extended { id, payload: &BLOCK[..n] }),
+        (21u8.., 0u32..2000).prop_map(|(id, length)| Message::Unknown { id, length }),
     ]
 }
 

@@ -1,51 +1,89 @@
 //! The other way round: what the other side asks of us.
 //!
-//! Part of `peer`. What is read together and how much is kept is `protocol::Upload`'s decision.
+//! Part of `peer`. Whom to choke is the client's decision; what is read together and how much is kept is `protocol::Upload`'s.
 
 use super::*;
 
+/// With more bytes than this waiting to be written, no more blocks are read for the other side.
+const ENOUGH_WAITING: usize = 512 * 1024;
+/// The same for a peer that is choked, and gets nothing but a few fast pieces.
+const ENOUGH_FOR_CHOKED: usize = 32 * 1024;
+
 impl Connection<'_> {
-    pub(super) fn requested(&mut self, range: BlockRange) -> Result<(), End> {
-        if !self.have.get(range.piece.0) {
-            return Err(End::Misbehaved(format!("asked for piece {}, which was never announced to it", range.piece)));
+    /// The client has decided anew.
+    pub(super) fn choke(&mut self, choked: bool) {
+        if self.upload.is_unchoked() != choked {
+            return;
         }
-        match self.upload.request(range) {
-            Asked::Queued | Asked::Choked => Ok(()),
-            Asked::Flood => Err(End::Misbehaved("floods us with requests".to_owned())),
+        self.counts.peer_choked.store(choked, Ordering::Relaxed);
+        if !choked {
+            self.upload.unchoke();
+            return self.out.message(&Message::Unchoke);
+        }
+        self.out.message(&Message::Choke);
+        let upload = &mut self.upload;
+        let mut dropped = upload.choke();
+        dropped.extend(self.out.take_back(|range| !upload.is_fast(range.piece)));
+        self.reject(dropped);
+    }
+
+    pub(super) fn requested(&mut self, range: BlockRange) -> Result<(), End> {
+        let have = self.have.get(range.piece.0);
+        let asked = if have { self.upload.request(range) } else { Asked::Refused };
+        self.counts.requests_in.store(self.upload.waiting() as u32, Ordering::Relaxed);
+        match asked {
+            Asked::Queued => Ok(()),
+            Asked::Refused => {
+                self.floods.vain_request()?;
+                if !have && !self.side.fast {
+                    let piece = range.piece;
+                    return Err(End::Misbehaved(format!("asked for piece {piece}, which was never announced to it")));
+                }
+                self.reject(vec![range]);
+                Ok(())
+            }
         }
     }
 
-    /// Whoever is interested is served.
-    pub(super) fn unchoke(&mut self) {
-        if !self.upload.is_unchoked() {
-            self.upload.set_unchoked(true);
-            self.out.message(&Message::Unchoke);
+    pub(super) fn cancelled(&mut self, range: BlockRange) {
+        let waiting = self.upload.cancel(range) || !self.out.take_back(|answer| answer == range).is_empty();
+        if waiting {
+            self.reject(vec![range]);
+        }
+    }
+
+    /// Says which requests will not be answered; without the fast extension nobody wants to know.
+    fn reject(&mut self, ranges: Vec<BlockRange>) {
+        if self.side.fast {
+            ranges.into_iter().for_each(|range| self.out.message(&Message::Reject(range)));
         }
     }
 
     pub(super) fn read_for_them(&mut self) {
-        while self.out.waiting() < ENOUGH_WAITING
+        let enough = if self.upload.is_unchoked() { ENOUGH_WAITING } else { ENOUGH_FOR_CHOKED };
+        while self.out.answers_waiting() < enough
             && let Some(ranges) = self.upload.next_read()
         {
             let read = file_worker::Read { torrent: self.torrent.clone(), ranges, to: self.me.clone() };
             self.torrent.session.file_jobs.cast(file_worker::Msg::Read(read));
         }
+        self.counts.requests_in.store(self.upload.waiting() as u32, Ordering::Relaxed);
     }
 
-    pub(super) fn send_blocks(&mut self, ranges: &[BlockRange], blocks: Vec<Block>) {
-        self.upload.read_ended();
+    /// `blocks` hold the bytes of `ranges`, one after the other; nothing when they could not be read.
+    pub(super) fn send_blocks(&mut self, ranges: Vec<BlockRange>, blocks: Vec<Block>) {
+        let wanted = self.upload.read_ended(&ranges);
+        if blocks.is_empty() {
+            self.reject(ranges);
+            return self.read_for_them();
+        }
         let mut blocks = blocks.into_iter();
-        for range in ranges {
-            self.out.bytes(&wire::block_header(*range));
-            let mut left = range.length;
-            while left > 0
-                && let Some(block) = blocks.next()
-            {
-                left -= block.len() as u32;
-                self.out.block(block);
+        for (range, wanted) in ranges.into_iter().zip(wanted) {
+            let parts = range.length.div_ceil(crate::protocol::BLOCK_BYTES) as usize;
+            let answer: Vec<Block> = blocks.by_ref().take(parts).collect();
+            if wanted {
+                self.out.answer(range, answer);
             }
-            self.counts.uploaded.fetch_add(u64::from(range.length), Ordering::Relaxed);
-            self.torrent.counts.uploaded.fetch_add(u64::from(range.length), Ordering::Relaxed);
         }
         self.read_for_them();
     }

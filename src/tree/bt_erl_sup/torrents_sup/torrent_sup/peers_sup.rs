@@ -10,7 +10,7 @@ use std::time::Duration;
 use supervisors::{Backoff, ChildSpec, Flags, Restart, SupervisorSpec};
 
 use crate::process::{client, peer};
-use crate::protocol::PeerId;
+use crate::protocol::Handshake;
 use crate::rt::net::Socket;
 use crate::tables::{TorrentTable, lock};
 
@@ -46,14 +46,19 @@ pub(crate) fn outgoing(torrent: &Arc<TorrentTable>, address: SocketAddr) -> Chil
 }
 
 /// The child for a connection that came in from `address` and has shaken hands.
-pub(crate) fn incoming(torrent: &Arc<TorrentTable>, socket: Socket, address: SocketAddr, peer_id: PeerId) -> ChildSpec {
+pub(crate) fn incoming(
+    torrent: &Arc<TorrentTable>,
+    socket: Socket,
+    address: SocketAddr,
+    theirs: Handshake,
+) -> ChildSpec {
     let torrent = torrent.clone();
     let socket = Mutex::new(Some(socket));
     ChildSpec::worker(format!("peer {address} in"), move |process| {
         let (torrent, socket) = (torrent.clone(), lock(&socket).take());
         async move {
             match socket {
-                Some(socket) => peer::answer(process, torrent, socket, address, peer_id).await,
+                Some(socket) => peer::answer(process, torrent, socket, address, theirs).await,
                 None => Ok(()),
             }
         }

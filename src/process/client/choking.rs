@@ -1,0 +1,109 @@
+//! Whom we serve, and how fast everybody is.
+//!
+//! Part of `client`. Who deserves a slot is `protocol::Choker`'s decision; here the rates are measured for it, and everybody hears
+//! what was decided.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use super::*;
+use crate::protocol::choker::{Candidate, Choker, Role, slots_for};
+use crate::protocol::rate::Rate;
+
+/// How often everybody's slot is decided anew, whatever happens.
+const RECHOKE_EVERY: Duration = Duration::from_secs(10);
+
+/// The choker, and when it is asked next.
+pub(super) struct Choking {
+    choker: Choker,
+    /// A slot may have come free, or somebody may want one.
+    pub(super) soon: bool,
+    next: Duration,
+}
+
+impl Choking {
+    pub(super) fn new() -> Self {
+        Self { choker: Choker::new(dice::seed()), soon: false, next: Duration::ZERO }
+    }
+}
+
+/// How fast one connection is: for the choker over twenty seconds, for people over three.
+pub(super) struct Rates {
+    down: [Rate; 2],
+    up: [Rate; 2],
+}
+
+/// Over how long the rates are averaged: for the choker, for people.
+const SPANS: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(3)];
+
+impl Rates {
+    pub(super) fn new() -> Self {
+        let rates = || SPANS.map(Rate::over);
+        Self { down: rates(), up: rates() }
+    }
+
+    /// What has moved so far, down and up. Returns bytes per second for people, down and up.
+    fn measure(&mut self, [down, up]: [&AtomicU64; 2], now: Duration) -> [u64; 2] {
+        self.down.iter_mut().for_each(|rate| rate.sample(down.load(Ordering::Relaxed), now));
+        self.up.iter_mut().for_each(|rate| rate.sample(up.load(Ordering::Relaxed), now));
+        [self.down[1].per_second(), self.up[1].per_second()]
+    }
+}
+
+impl Client {
+    /// Once a second.
+    pub(super) fn measure_peers(&mut self, now: Duration) {
+        for Connection { rates, counts, .. } in self.peers.values_mut() {
+            let [down, up] = rates.measure([&counts.downloaded, &counts.uploaded], now);
+            counts.download_rate.store(down, Ordering::Relaxed);
+            counts.upload_rate.store(up, Ordering::Relaxed);
+        }
+    }
+
+    /// The torrent as a whole.
+    pub(super) fn measure(&mut self, now: Duration) {
+        let counts = &self.torrent.counts;
+        let [down, up] = self.rates.measure([&counts.downloaded, &counts.uploaded], now);
+        counts.download_rate.store(down, Ordering::Relaxed);
+        counts.upload_rate.store(up, Ordering::Relaxed);
+    }
+
+    /// The other side has become interested, or is no longer.
+    pub(super) fn interested(&mut self, key: PeerKey) {
+        self.choking.soon |= self.peers.contains_key(&key);
+    }
+
+    /// Decides anew when ten seconds are over, or when somebody came, went or changed its mind.
+    pub(super) fn rechoke_if_due(&mut self) {
+        let now = clock::since_start();
+        if !std::mem::take(&mut self.choking.soon) && now < self.choking.next {
+            return;
+        }
+        let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        let candidate = |(key, c): (&PeerKey, &Connection)| Candidate {
+            key: *key,
+            interested: is(&c.counts.peer_interested),
+            snubbed: is(&c.counts.snubbed),
+            download_rate: c.rates.down[0].per_second(),
+            upload_rate: c.rates.up[0].per_second(),
+            connected: c.counts.since,
+        };
+        let candidates: Vec<Candidate> = self.peers.iter().map(candidate).collect();
+        let role = if self.pieces.is_complete() { Role::Seed } else { Role::Leech };
+        let limits = [self.torrent.options.upload_limit, self.torrent.session.config.upload_limit];
+        let slots = self.torrent.options.upload_slots.unwrap_or_else(|| slots_for(limits.into_iter().flatten().min()));
+        let unchoked = self.choking.choker.rechoke(now, &candidates, slots, role);
+        let mut count = 0;
+        for (key, connection) in &mut self.peers {
+            let unchoke = unchoked.contains(key);
+            count += u32::from(unchoke);
+            if connection.unchoked != unchoke {
+                connection.unchoked = unchoke;
+                let _ = connection.addr.cast(peer::Msg::Choke { choked: !unchoke });
+            }
+        }
+        self.torrent.counts.unchoked.store(count, Ordering::Relaxed);
+        if now >= self.choking.next {
+            self.choking.next = now + RECHOKE_EVERY;
+        }
+    }
+}

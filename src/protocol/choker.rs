@@ -1,0 +1,170 @@
+//! Whom to serve: tit-for-tat while leeching, turns while seeding, and one slot for whoever has had no chance yet (BEP 3).
+//!
+//! Pure; time and seed are parameters. It is asked every ten seconds, and whenever somebody comes, goes or changes its mind: then
+//! slots that came free are filled, and nobody loses one before its ten seconds are over (choking to and fro costs everybody's
+//! pipelines). Only peers that want something hold slots.
+//!
+//! - While leeching, slots go to those who give us most. Who owes us blocks for a minute (*snubs* us) earns none.
+//! - While seeding, a slot is held for a term; then it goes to whoever has waited the longest. Who hardly takes
+//!   anything loses it early.
+//! - One slot is *optimistic*: somebody at random for thirty seconds, newcomers three times as likely.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::PeerKey;
+
+/// How long a slot is safe.
+const ROUND: Duration = Duration::from_secs(10);
+/// How long the optimistic slot is somebody's.
+const OPTIMISTIC: Duration = Duration::from_secs(30);
+/// How long a slot is held while we seed and others wait.
+const TERM: Duration = Duration::from_secs(60);
+/// A peer is new for so long.
+const NEW: Duration = Duration::from_secs(60);
+/// How much likelier a new peer gets the optimistic slot.
+const NEWCOMERS_LOTS: usize = 3;
+/// Slots when nothing limits our upload.
+const DEFAULT_SLOTS: usize = 8;
+/// What one slot should have to give, in bytes per second.
+const SLOT_RATE: u64 = 16 * 1024;
+
+/// How many peers to serve at once with an upload limit of `limit` bytes per second: as many as get something worth having,
+/// 2 at least and 8 at most; 8 without a limit. The optimistic one is among them.
+pub fn slots_for(limit: Option<u64>) -> usize {
+    limit.map_or(DEFAULT_SLOTS, |limit| (limit / SLOT_RATE).clamp(2, DEFAULT_SLOTS as u64) as usize)
+}
+
+/// A connection, as far as the choker cares.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// Which.
+    pub key: PeerKey,
+    /// It wants something that we have.
+    pub interested: bool,
+    /// It owes us blocks and has sent none for a minute.
+    pub snubbed: bool,
+    /// Bytes per second that it gives us, over some twenty seconds.
+    pub download_rate: u64,
+    /// Bytes per second that it takes from us, over some twenty seconds.
+    pub upload_rate: u64,
+    /// When it connected.
+    pub connected: Duration,
+}
+
+/// What we are in this torrent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// We want something.
+    Leech,
+    /// We have all that we want.
+    Seed,
+}
+
+/// When somebody held a slot.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    since: Duration,
+}
+
+/// The choker of one torrent.
+#[derive(Debug)]
+pub struct Choker {
+    rng: fastrand::Rng,
+    /// Who is unchoked, and since when.
+    held: BTreeMap<PeerKey, Slot>,
+    /// When somebody who has no slot last had one.
+    served: BTreeMap<PeerKey, Duration>,
+    optimistic: Option<PeerKey>,
+    /// When the optimistic slot goes on to somebody else.
+    next_optimistic: Duration,
+    next_round: Duration,
+}
+
+impl Choker {
+    /// A choker that serves nobody yet. `seed` decides who is lucky.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            rng: fastrand::Rng::with_seed(seed),
+            held: BTreeMap::new(),
+            served: BTreeMap::new(),
+            optimistic: None,
+            next_optimistic: Duration::ZERO,
+            next_round: Duration::ZERO,
+        }
+    }
+
+    /// Who is to be unchoked from `now` on; all others are to be choked. At most `slots` of `peers`, each of them interested.
+    pub fn rechoke(&mut self, now: Duration, peers: &[Candidate], slots: usize, role: Role) -> BTreeSet<PeerKey> {
+        let there: BTreeMap<PeerKey, &Candidate> = peers.iter().map(|peer| (peer.key, peer)).collect();
+        let wants = |key: &PeerKey| there.get(key).is_some_and(|peer| peer.interested);
+        self.held.retain(|key, _| wants(key));
+        self.served.retain(|key, _| there.contains_key(key));
+        self.optimistic = self.optimistic.filter(wants);
+        let round = now >= self.next_round;
+        if round {
+            self.next_round = now + ROUND;
+        }
+        if self.optimistic.is_none() || now >= self.next_optimistic {
+            self.choose_optimistic(now, peers, slots);
+        }
+        let optimistic = self.optimistic;
+        let regular = slots - usize::from(optimistic.is_some()).min(slots);
+        let mut ranked: Vec<&Candidate> =
+            peers.iter().filter(|peer| peer.interested && Some(peer.key) != optimistic).collect();
+        // Equals come in a random order, and keep what they have.
+        self.rng.shuffle(&mut ranked);
+        match role {
+            Role::Leech => ranked.sort_by_key(|peer| self.leech_rank(peer, now, round)),
+            Role::Seed => ranked.sort_by_key(|peer| self.seed_rank(peer, now, round)),
+        }
+        let chosen: BTreeSet<PeerKey> =
+            ranked.iter().take(regular).map(|peer| peer.key).chain(optimistic.filter(|_| slots > 0)).collect();
+        let lost = self.held.keys().filter(|key| !chosen.contains(key)).copied().collect::<Vec<_>>();
+        for key in lost {
+            self.held.remove(&key);
+            self.served.insert(key, now);
+        }
+        for key in &chosen {
+            self.held.entry(*key).or_insert(Slot { since: now });
+        }
+        chosen
+    }
+
+    /// Smaller is better. Between rounds who has a slot keeps it.
+    fn leech_rank(&self, peer: &Candidate, now: Duration, round: bool) -> impl Ord + use<> {
+        let slot = self.held.get(&peer.key);
+        let safe = slot.is_some_and(|slot| !round || now.saturating_sub(slot.since) < ROUND);
+        (!safe, peer.snubbed, Reverse(peer.download_rate), slot.is_none())
+    }
+
+    /// Smaller is better: who is in its term, then who has waited longest.
+    fn seed_rank(&self, peer: &Candidate, now: Duration, round: bool) -> impl Ord + use<> {
+        let slot = self.held.get(&peer.key);
+        let safe = slot.is_some_and(|slot| {
+            let held = now.saturating_sub(slot.since);
+            !round || held < ROUND || (held < TERM && peer.upload_rate > 0)
+        });
+        let served = if slot.is_some() { Some(now) } else { self.served.get(&peer.key).copied() };
+        (!safe, served, Reverse(peer.upload_rate))
+    }
+
+    fn choose_optimistic(&mut self, now: Duration, peers: &[Candidate], slots: usize) {
+        self.optimistic = None;
+        let interested = peers.iter().filter(|peer| peer.interested);
+        // As long as there is a slot for everybody, nobody needs luck; and the only slot is earned.
+        if slots < 2 || interested.clone().count() <= slots {
+            return;
+        }
+        let lots = interested.filter(|peer| !self.held.contains_key(&peer.key)).flat_map(|peer| {
+            let new = now.saturating_sub(peer.connected) < NEW && !self.served.contains_key(&peer.key);
+            std::iter::repeat_n(peer.key, if new { NEWCOMERS_LOTS } else { 1 })
+        });
+        let lots: Vec<PeerKey> = lots.collect();
+        if !lots.is_empty() {
+            self.optimistic = Some(lots[self.rng.usize(..lots.len())]);
+            self.next_optimistic = now + OPTIMISTIC;
+        }
+    }
+}

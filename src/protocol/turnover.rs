@@ -1,0 +1,66 @@
+//! Which connections make room for others when a torrent has as many as it may have.
+//!
+//! Pure. A full torrent would never meet a better peer; so now and then the least useful go.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use super::PeerKey;
+
+/// A connection younger than this has not had its chance yet.
+const CHANCE: Duration = Duration::from_secs(300);
+/// From so many per cent of the limit on, a torrent counts as full.
+const FULL_PERCENT: usize = 90;
+/// So many per cent of the connections go, one at least.
+const GO_PERCENT: usize = 4;
+
+/// How useful a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Which.
+    pub key: PeerKey,
+    /// It has something that we want.
+    pub wanted: bool,
+    /// Bytes per second, both ways together.
+    pub rate: u64,
+    /// How long it has been connected.
+    pub age: Duration,
+}
+
+/// The connections that should go, of a torrent that may have `limit`: the slowest of those that have had their chance, and first those that
+/// have nothing for us. None as long as there is room.
+pub fn least_useful(peers: &[Standing], limit: usize) -> Vec<PeerKey> {
+    if peers.len() * 100 < limit * FULL_PERCENT {
+        return Vec::new();
+    }
+    let mut old: Vec<&Standing> = peers.iter().filter(|peer| peer.age >= CHANCE).collect();
+    old.sort_by_key(|peer| (peer.rate, peer.wanted, Reverse(peer.age)));
+    old.into_iter().take((peers.len() * GO_PERCENT / 100).max(1)).map(|peer| peer.key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peers(count: u64) -> Vec<Standing> {
+        let peer = |n| Standing { key: PeerKey(n), wanted: n % 2 == 0, rate: n / 2, age: CHANCE };
+        (0..count).map(peer).collect()
+    }
+
+    #[test]
+    fn with_room_nobody_goes() {
+        assert_eq!(least_useful(&peers(44), 50), []);
+    }
+
+    #[test]
+    fn of_a_full_torrent_the_least_useful_twentyfifth_goes() {
+        assert_eq!(least_useful(&peers(50), 50), [PeerKey(1), PeerKey(0)]);
+        assert_eq!(least_useful(&peers(2), 2), [PeerKey(1)]);
+    }
+
+    #[test]
+    fn who_came_lately_stays() {
+        let young: Vec<Standing> = peers(50).into_iter().map(|p| Standing { age: CHANCE / 2, ..p }).collect();
+        assert_eq!(least_useful(&young, 50), []);
+    }
+}
