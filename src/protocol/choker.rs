@@ -20,7 +20,7 @@ const ROUND: Duration = Duration::from_secs(10);
 /// How long the optimistic slot is somebody's.
 const OPTIMISTIC: Duration = Duration::from_secs(30);
 /// How long a slot is held while we seed and others wait.
-const TERM: Duration = Duration::from_secs(60);
+const TERM: Duration = Duration::from_secs(10);
 /// A peer is new for so long.
 const NEW: Duration = Duration::from_secs(60);
 /// How much likelier a new peer gets the optimistic slot.

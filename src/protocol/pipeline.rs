@@ -25,6 +25,8 @@ pub const MAX_DEPTH: u32 = 500;
 const MAX_RUN: u32 = 64;
 /// Beyond one round trip, requests for this much time are kept out, so that a hiccup does not idle the peer.
 const SLACK: Duration = Duration::from_millis(10);
+/// And so much more, as far as these are no more than [`FIRST_DEPTH`].
+const SPARE: Duration = Duration::from_millis(500);
 /// A request unanswered for this long is stale whatever the peer's rate.
 const STALE_FLOOR: Duration = Duration::from_secs(5);
 /// A request unanswered for this long is stale, whatever else the peer sends.
@@ -319,7 +321,9 @@ impl<B> Pipeline<B> {
     fn target(&self) -> u32 {
         let seconds = (self.round_trip + SLACK).as_secs_f64();
         let blocks = self.rate * seconds / f64::from(BLOCK_BYTES);
-        (blocks as u32 + FIRST_DEPTH).clamp(MIN_DEPTH.min(self.limit), self.limit)
+        // A fast peer may not run dry; what a slow one holds, nobody else fetches.
+        let spare = (self.rate * SPARE.as_secs_f64() / f64::from(BLOCK_BYTES)) as u32;
+        (blocks as u32 + spare.clamp(MIN_DEPTH, FIRST_DEPTH)).clamp(MIN_DEPTH.min(self.limit), self.limit)
     }
 
     /// The other side choked us or the connection ends: every run goes back, with what it had got.
