@@ -23,6 +23,7 @@ use supervisors::{Addr, Down, Exit, Pid, Process};
 use super::{file_worker, peer, store, tracker};
 use crate::events::{Event, PeerChange};
 use crate::protocol::book::Source;
+use crate::protocol::suggest::Suggestions;
 use crate::protocol::{Bitfield, Grant, Handshake, Layout, PeerKey, Picker, PieceIndex, Pieces, Run};
 use crate::rt::blocks::Lease;
 use crate::rt::net::Socket;
@@ -110,6 +111,7 @@ struct Client {
     freed: bool,
     leases: BTreeMap<PieceIndex, Lease>,
     choking: Choking,
+    suggestions: Suggestions,
     /// Of the whole torrent.
     rates: Rates,
     /// When the rates of the connections are measured, the swarm is told about, and useless peers make room.
@@ -211,6 +213,7 @@ impl Client {
             waiting: BTreeSet::new(),
             freed: false,
             choking: Choking::new(),
+            suggestions: Suggestions::new(layout.pieces(), dice::seed()),
             rates: Rates::new(),
             due: Due::new(clock::since_start()),
             leases,

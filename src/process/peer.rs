@@ -43,6 +43,8 @@ pub(crate) enum Msg {
     Interest { interested: bool },
     /// From `client`: serve the other side, or serve it no longer.
     Choke { choked: bool },
+    /// From `client`, while we seed: pieces that the other side does best to ask for (BEP 6).
+    Suggest { pieces: Vec<PieceIndex> },
     /// From `client`, once a minute: who is connected, to be told to a peer that wants to know (BEP 11).
     Swarm { peers: Arc<[SwarmPeer]> },
     /// From `client`, to every peer: `piece` is verified and on disk.

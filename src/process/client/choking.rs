@@ -67,6 +67,16 @@ impl Client {
         counts.upload_rate.store(up, Ordering::Relaxed);
     }
 
+    /// While we seed: tells a peer that is served which pieces nobody else has.
+    pub(super) fn suggest(&mut self, key: PeerKey) {
+        if let Some(connection) = self.peers.get(&key).filter(|connection| connection.unchoked) {
+            let pieces = self.suggestions.next(key);
+            if !pieces.is_empty() {
+                let _ = connection.addr.cast(peer::Msg::Suggest { pieces });
+            }
+        }
+    }
+
     /// The other side has become interested, or is no longer.
     pub(super) fn interested(&mut self, key: PeerKey) {
         self.choking.soon |= self.peers.contains_key(&key);
@@ -99,7 +109,13 @@ impl Client {
             if connection.unchoked != unchoke {
                 connection.unchoked = unchoke;
                 let _ = connection.addr.cast(peer::Msg::Choke { choked: !unchoke });
+                if !unchoke {
+                    self.suggestions.ended(*key);
+                }
             }
+        }
+        if role == Role::Seed {
+            unchoked.iter().for_each(|key| self.suggest(*key));
         }
         self.torrent.counts.unchoked.store(count, Ordering::Relaxed);
         if now >= self.choking.next {

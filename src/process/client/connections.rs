@@ -56,6 +56,7 @@ impl Client {
 
     pub(super) fn left(&mut self, key: PeerKey, down: &Down) {
         self.picker.left(key);
+        self.suggestions.ended(key);
         self.settle_leases();
         self.waiting.remove(&key);
         lock(&self.torrent.peers).remove(&key);
@@ -81,6 +82,7 @@ impl Client {
 
     pub(super) fn bitfield(&mut self, key: PeerKey, pieces: Bitfield) {
         if self.peers.contains_key(&key) {
+            pieces.iter_ones().for_each(|piece| self.suggestions.has(key, PieceIndex(piece)));
             self.picker.joined(key, pieces);
             self.interest(key);
         }
@@ -90,7 +92,13 @@ impl Client {
         if !self.peers.contains_key(&key) {
             return;
         }
-        pieces.iter().for_each(|piece| self.picker.has(key, *piece));
+        for piece in pieces {
+            self.picker.has(key, *piece);
+            self.suggestions.has(key, *piece);
+        }
+        if self.pieces.is_complete() {
+            self.suggest(key);
+        }
         self.interest(key);
         if self.waiting.contains(&key) {
             self.grant(key);

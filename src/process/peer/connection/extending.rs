@@ -138,6 +138,12 @@ impl Connection<'_> {
         }
     }
 
+    pub(super) fn suggest(&mut self, pieces: &[PieceIndex]) {
+        if self.side.fast {
+            pieces.iter().for_each(|piece| self.out.message(&Message::Suggest { piece: *piece }));
+        }
+    }
+
     pub(super) fn suggested(&mut self, piece: PieceIndex) {
         if self.side.fast && !self.have.get(piece.0) {
             self.torrent.client.cast(client::Msg::Suggested { key: self.key, piece });

@@ -19,6 +19,7 @@ impl Connection<'_> {
                 self.part_if_useless()?;
             }
             Msg::Choke { choked } => self.choke(choked),
+            Msg::Suggest { pieces } => self.suggest(&pieces),
             Msg::Finished { piece } => self.finished(piece)?,
             Msg::Swarm { peers } => self.tell_of_swarm(&peers),
             Msg::Close { reason } => return Err(End::Goodbye(reason.to_owned())),
