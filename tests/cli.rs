@@ -6,14 +6,15 @@
 
 mod support;
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use support::bt_erl::{BtErl, Ended};
+use support::bt_erl::{BtErl, Ended, Running};
 use support::content::Content;
+use support::peer::Seed;
 use support::torrent::Torrent;
 use support::{free_port, loopback};
 
@@ -71,6 +72,9 @@ fn a_command_line_that_is_not_understood_is_exit_code_2_and_help_is_not() {
     one_sentence(&bt_erl(home.path(), &["run"]), 2, &["required"]);
     one_sentence(&bt_erl(home.path(), &["run", "x", "--exit-when-stalled", "soon"]), 2, &["30s or 5m"]);
     one_sentence(&bt_erl(home.path(), &["run", "x", "-a", "host"]), 2, &["HOST:PORT"]);
+    one_sentence(&bt_erl(home.path(), &["run", "x", "--upload-limit", "0"]), 2, &["--upload-limit", "--no-upload"]);
+    one_sentence(&bt_erl(home.path(), &["run", "x", "--seed-ratio", "1:2"]), 2, &["--seed-ratio", "as in 1.5"]);
+    one_sentence(&bt_erl(home.path(), &["run", "x", "--no-upload", "--seed"]), 2, &["cannot be used with"]);
     for args in [&["--help"][..], &["run", "--help"], &["--version"]] {
         let ended = bt_erl(home.path(), args);
         ended.expect_code(0);
@@ -173,6 +177,78 @@ fn a_log_file_gets_every_line_with_its_time() {
     }
 }
 
+/// `bt-erl run` on content that is there, with `flags`; returns when it can be called, with the address.
+fn seed(home: &Path, torrent: &Path, flags: &[&str]) -> (Running, SocketAddr) {
+    let mut seed = BtErl::run(home, torrent, home).peers([]).args(flags).start();
+    let port = seed.until_event("started", LIMIT)["port"].as_u64().unwrap();
+    seed.until_event("complete", LIMIT);
+    (seed, loopback(u16::try_from(port).unwrap()))
+}
+
+#[test]
+fn a_seed_ends_when_it_has_given_as_much_as_was_asked_for() {
+    let (home, torrent, content) = torrent(None);
+    content.write_below(home.path());
+    let (seed, address) = seed(home.path(), &torrent, &["--seed-ratio", "2"]);
+    for leech in ["first", "second"] {
+        let dir = home.path().join(leech);
+        BtErl::run(home.path(), &torrent, &dir).peers([address]).output(LIMIT).expect_code(0);
+        assert_eq!(content.difference(&dir), None);
+    }
+    let ended = seed.end(LIMIT);
+    ended.expect_code(0);
+    let last = ended.events().pop().unwrap();
+    assert_eq!((&last["event"], &last["uploaded"]), (&"seeded".into(), &(2 << 20).into()), "{last}");
+    assert_eq!(last["ratio"], 2.0, "{last}");
+}
+
+#[test]
+fn a_seed_ends_after_the_time_that_was_asked_for_although_nobody_came() {
+    let (home, torrent, content) = torrent(None);
+    content.write_below(home.path());
+    let flags = ["--seed-time", "1s", "--seed-ratio", "9"];
+    let ended = seed(home.path(), &torrent, &flags).0.end(LIMIT);
+    ended.expect_code(0);
+    let last = ended.events().pop().unwrap();
+    assert_eq!((&last["event"], &last["uploaded"]), (&"seeded".into(), &0.into()), "{last}");
+    assert!(last["secs"].as_f64().unwrap() >= 1.0, "{last}");
+}
+
+#[test]
+fn a_seed_that_is_interrupted_says_what_it_gave() {
+    let (home, torrent, content) = torrent(None);
+    content.write_below(home.path());
+    let (seed, _) = seed(home.path(), &torrent, &["--seed"]);
+    seed.signal(Signal::INT);
+    let ended = seed.end(LIMIT);
+    ended.expect_code(130);
+    let events = ended.events();
+    let last: Vec<&serde_json::Value> = events[events.len() - 2..].iter().map(|event| &event["event"]).collect();
+    assert_eq!(last, ["seeded", "stopped"]);
+}
+
+#[test]
+fn the_figures_of_every_peer_are_in_the_json_lines_and_in_a_table_on_demand() {
+    let (home, path, content) = torrent(None);
+    let made = Torrent::of(&content, 16 << 10, None);
+    let silent = Seed::start(&made, &content, |wire| wire.greet().and_then(|()| wire.stay_silent()));
+    let mut run = BtErl::run(home.path(), &path, &home.path().join("out")).peers([silent.addr]).start();
+    let peer = loop {
+        let event = run.until_event("peers", LIMIT);
+        if let Some(peer) = event["peers"].as_array().unwrap().first() {
+            break peer.clone();
+        }
+    };
+    assert_eq!((&peer["address"], &peer["outgoing"]), (&silent.addr.to_string().into(), &true.into()), "{peer}");
+    assert_eq!((&peer["downloaded"], &peer["peer_choked"]), (&0.into(), &true.into()), "{peer}");
+    run.signal(Signal::USR1);
+    support::until("the table of peers", LIMIT, || {
+        run.guard.stderr().lines().any(|line| line.starts_with(&silent.addr.to_string())).then_some(())
+    });
+    run.signal(Signal::INT);
+    run.end(LIMIT).expect_code(130);
+}
+
 /// The demo with a folder of its own for temporary files.
 fn demo(folder: &Path) -> Command {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_bt-erl"));
@@ -215,7 +291,7 @@ fn a_torrent_that_was_created_describes_its_content_and_nothing_is_overwritten_u
     let home = tempfile::tempdir().unwrap();
     let content = Content::tree("album", &[("b/song", 300_000), ("a", 0), ("c", 50_000)], 5);
     content.write_below(home.path());
-    let (album, out) = (home.path().join("album"), home.path().join("album.torrent"));
+    let (album, out) = (home.path().join("album"), home.path().join("new/folder/album.torrent"));
     let (album, out) = (album.to_str().unwrap(), out.to_str().unwrap());
     let create = ["create", album, "-o", out, "-l", "32KiB", "-a", "http://t.example/announce", "--no-date"];
     let made = bt_erl(home.path(), &create);

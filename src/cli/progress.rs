@@ -185,7 +185,11 @@ pub(crate) fn ratio(progress: &Progress) -> Ratio {
 fn facts(progress: &Progress, width: usize) -> String {
     let finished = grouped(progress.pieces_finished.into());
     let pieces = grouped(progress.pieces.into());
-    let peers = format!("{}/{} peers", progress.peers_connected, progress.peers_known);
+    // Those who call us are not always known by an address that could be called.
+    let peers = match u64::from(progress.peers_connected) {
+        connected if connected < progress.peers_known.into() => format!("{connected}/{} peers", progress.peers_known),
+        connected => count(connected, "peer"),
+    };
     let bytes = format!("{} of {}", ByteSize(progress.bytes_finished), ByteSize(progress.bytes_total));
     let unchoked = format!("{} unchoked", progress.peers_unchoked);
     let restarts = count(progress.restarts, "restart");

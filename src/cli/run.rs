@@ -166,7 +166,9 @@ impl Download<'_> {
                     Verdict::Stalled(fault) => return self.fail(fault).await,
                     Verdict::SeededEnough => {
                         self.display.clear();
-                        self.seeded();
+                        if let Some(line) = self.seeded() {
+                            self.screen.say(&line);
+                        }
                         stop(&self.session, None).await;
                         return Ok(Ending::Complete);
                     }
@@ -306,9 +308,9 @@ impl Download<'_> {
         }
     }
 
-    /// What was given, once seeding has ended.
-    fn seeded(&mut self) {
-        let Some(at) = self.complete_at else { return };
+    /// What was given, once seeding has ended; `None` when it never began.
+    fn seeded(&mut self) -> Option<String> {
+        let at = self.complete_at?;
         let (progress, now) = (self.torrent.progress(), clock::since_start());
         self.look_at_peers(now);
         let seeded = Seeded {
@@ -317,8 +319,8 @@ impl Download<'_> {
             ratio: progress::ratio(&progress),
             peers: u32::try_from(self.served.len()).unwrap_or(u32::MAX),
         };
-        self.screen.say(&ended::seeded_line(&seeded, self.screen.paint()));
         write(self.lines, Line::of_seeded(&seeded));
+        Some(ended::seeded_line(&seeded, self.screen.paint()))
     }
 
     async fn fail(&mut self, fault: Fault) -> Result<Ending, Fault> {
@@ -331,8 +333,10 @@ impl Download<'_> {
     async fn interrupted(&mut self, signal: Signal, signals: Signals) -> Ending {
         let progress = self.torrent.progress();
         self.display.freeze();
-        self.screen.say(&ended::interrupted_line(signal, &progress));
-        self.seeded();
+        match self.seeded() {
+            Some(line) => self.screen.say(&format!("{signal}; {line}")),
+            None => self.screen.say(&ended::interrupted_line(signal, &progress)),
+        }
         stop(&self.session, Some(signals)).await;
         let bytes_finished = self.torrent.progress().bytes_finished;
         write(self.lines, Line::Stopped { exit: signal.exit_code(), bytes_finished });
