@@ -200,6 +200,8 @@ pub struct Progress {
     pub peers_connected: u32,
     /// Those of them that we do not choke.
     pub peers_unchoked: u32,
+    /// Connections that got at least one block, the ones that are over included.
+    pub peers_served: u32,
     /// Addresses known.
     pub peers_known: u32,
     /// Restarts anywhere in the session's tree.
@@ -232,6 +234,7 @@ impl Torrent {
     pub fn progress(&self) -> Progress {
         let (counts, layout) = (&self.table.counts, &self.table.metainfo.layout);
         let load = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+        let served = lock(&self.table.peers).values().filter(|peer| load(&peer.uploaded) > 0).count() as u32;
         Progress {
             state: lock(&self.table.state).clone(),
             pieces: layout.pieces(),
@@ -246,6 +249,7 @@ impl Torrent {
             upload_rate: load(&counts.upload_rate),
             peers_connected: counts.peers.load(Ordering::Relaxed),
             peers_unchoked: counts.unchoked.load(Ordering::Relaxed),
+            peers_served: served + counts.served.load(Ordering::Relaxed),
             peers_known: counts.known.load(Ordering::Relaxed),
             restarts: self.table.session.root.pid().and_then(supervisors::restarts_in_tree).unwrap_or(0),
         }

@@ -176,6 +176,8 @@ pub(crate) struct Counts {
     pub(crate) upload_rate: AtomicU64,
     /// Peers that we do not choke.
     pub(crate) unchoked: AtomicU32,
+    /// Connections that are over and had got a block.
+    pub(crate) served: AtomicU32,
     pub(crate) known: AtomicU32,
 }
 

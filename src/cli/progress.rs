@@ -265,6 +265,7 @@ mod tests {
             wasted: bt_erl::Wasted { twice: 65536, ..Default::default() },
             upload_rate: 3 << 20,
             peers_unchoked: 2,
+            peers_served: 1,
             peers_connected: 4,
             peers_known: 12,
             restarts: 1,

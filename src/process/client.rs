@@ -124,6 +124,8 @@ struct Connection {
     rates: Rates,
     /// Where it accepts connections, when that is known.
     listens: Option<SocketAddr>,
+    /// That address is held in the book for as long as this connection lasts.
+    holds: bool,
     /// It has something that we want.
     interested: bool,
     unchoked: bool,

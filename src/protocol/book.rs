@@ -129,6 +129,17 @@ impl Book {
         Some(*address)
     }
 
+    /// A peer that called us accepts connections at `address`, and is connected already: it need not be called as long as that lasts.
+    /// False when the address is not to be noted, or in use otherwise.
+    pub fn hold(&mut self, address: SocketAddr, now: Duration) -> bool {
+        self.add(address, Source::Incoming, now);
+        let entry = self.entries.get_mut(&address).filter(|entry| entry.standing == Standing::Idle);
+        entry.is_some_and(|entry| {
+            (entry.standing, entry.resting) = (Standing::Held, true);
+            true
+        })
+    }
+
     /// It sent blocks of a piece that passed its hash: its failures are forgiven.
     pub fn was_useful(&mut self, address: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&address) {
@@ -261,6 +272,16 @@ mod tests {
         book.was_useful(at(1));
         let again = (1..MAX_FAILURES).map(|_| book.failed(at(1)));
         assert!(again.into_iter().all(|verdict| verdict == Verdict::Retry), "it begins to count anew");
+    }
+
+    #[test]
+    fn who_called_us_is_not_called_before_that_connection_is_over() {
+        let mut book = Book::default();
+        assert!(book.hold(at(1), T0) && !book.hold(at(1), T0));
+        assert_eq!((book.call_next(T0), book.active()), (None, 0));
+        book.released(at(1), T0);
+        assert_eq!(book.call_next(T0), Some(at(1)));
+        assert!(!book.hold(at(1), T0), "it is being called");
     }
 
     #[test]

@@ -69,6 +69,7 @@ mod tests {
             wasted: bt_erl::Wasted::default(),
             upload_rate: 0,
             peers_unchoked: 0,
+            peers_served: 0,
             peers_connected: 1,
             peers_known: 3,
             restarts: 0,

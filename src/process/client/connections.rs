@@ -4,6 +4,9 @@
 
 use super::*;
 
+/// After a peer that had called us is gone, wait so long before calling it: it may come back by itself.
+const CALL_BACK: Duration = Duration::from_secs(5);
+
 impl Client {
     pub(super) fn joined(&mut self, joined: Joined) {
         let Joined { key, pid, addr, counts } = joined;
@@ -40,6 +43,7 @@ impl Client {
                 addr,
                 rates: Rates::new(),
                 listens: outgoing.then_some(address),
+                holds: false,
                 counts,
                 interested: false,
                 unchoked: false,
@@ -61,6 +65,11 @@ impl Client {
         self.waiting.remove(&key);
         lock(&self.torrent.peers).remove(&key);
         if let Some(connection) = self.peers.remove(&key) {
+            if let Some(address) = connection.listens.filter(|_| connection.holds) {
+                lock(&self.torrent.book).released(address, clock::since_start() + CALL_BACK);
+            }
+            let served = connection.counts.uploaded.load(Ordering::Relaxed) > 0;
+            self.torrent.counts.served.fetch_add(u32::from(served), Ordering::Relaxed);
             self.torrent.counts.peers.store(self.peers.len() as u32, Ordering::Relaxed);
             let reason = connection.leaving.unwrap_or_else(|| down.reason.to_string());
             let change = PeerChange::Disconnected { reason };

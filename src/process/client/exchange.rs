@@ -8,10 +8,11 @@ use crate::protocol::extension::pex::SwarmPeer;
 impl Client {
     /// The other side accepts connections there: it may be called again, and others may be told.
     pub(super) fn listens(&mut self, key: PeerKey, address: SocketAddr) {
-        let Some(connection) = self.peers.get_mut(&key) else { return };
-        if !connection.counts.outgoing {
-            connection.listens = Some(address);
-        }
+        let Some(connection) = self.peers.get_mut(&key).filter(|connection| connection.listens.is_none()) else {
+            return;
+        };
+        connection.listens = Some(address);
+        connection.holds = lock(&self.torrent.book).hold(address, clock::since_start());
     }
 
     /// Tells every peer who is there.

@@ -144,10 +144,12 @@ impl Connection<'_> {
         }
     }
 
-    pub(super) fn suggested(&mut self, piece: PieceIndex) {
+    pub(super) fn suggested(&mut self, piece: PieceIndex) -> Result<(), End> {
+        self.floods.extended()?;
         if self.side.fast && !self.have.get(piece.0) {
             self.torrent.client.cast(client::Msg::Suggested { key: self.key, piece });
         }
+        Ok(())
     }
 
     pub(super) fn allowed_fast(&mut self, piece: PieceIndex) {

@@ -45,6 +45,11 @@ impl Floods {
         if *number > limit { Err(End::Misbehaved(what.to_owned())) } else { Ok(()) }
     }
 
+    /// We have told of a piece: some clients look anew at each whether they are interested.
+    pub(super) fn told_of_piece(&mut self) {
+        self.flips = self.flips.saturating_sub(2);
+    }
+
     pub(super) fn unrequested_block(&mut self) -> Result<(), End> {
         Self::count(&mut self.unrequested, MAX_UNREQUESTED, "keeps sending blocks that nobody asked for")
     }
@@ -103,7 +108,7 @@ impl Connection<'_> {
             Message::Cancel(range) => self.cancelled(range),
             Message::Block { piece, begin, bytes } => self.block(piece, begin, bytes)?,
             Message::Reject(range) => self.rejected(range)?,
-            Message::Suggest { piece } => self.suggested(piece),
+            Message::Suggest { piece } => self.suggested(piece)?,
             Message::AllowedFast { piece } => self.allowed_fast(piece),
             Message::Extended { id, payload } => self.extended(id, payload)?,
             Message::Port(_) => {}
@@ -115,13 +120,8 @@ impl Connection<'_> {
     }
 
     fn their_interest(&mut self, interested: bool) -> Result<(), End> {
-        self.floods.flip()?;
-        if self.peer_interested != interested {
-            self.peer_interested = interested;
-            self.counts.peer_interested.store(interested, Ordering::Relaxed);
-            self.torrent.client.cast(client::Msg::Interested { key: self.key });
-        }
-        Ok(())
+        self.peer_interested = interested;
+        self.floods.flip()
     }
 
     fn bitfield(&mut self, pieces: Bitfield, first: bool) -> Result<(), End> {
@@ -145,6 +145,9 @@ impl Connection<'_> {
             let pieces = std::mem::take(&mut self.haves);
             self.torrent.client.cast(client::Msg::Has { key: self.key, pieces });
             self.counts.pieces.store(self.theirs.count(), Ordering::Relaxed);
+        }
+        if self.counts.peer_interested.swap(self.peer_interested, Ordering::Relaxed) != self.peer_interested {
+            self.torrent.client.cast(client::Msg::Interested { key: self.key });
         }
         self.request();
         self.ask();

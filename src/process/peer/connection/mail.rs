@@ -34,6 +34,7 @@ impl Connection<'_> {
         self.pipeline.cancel(piece, |p, n| layout.block(p, n), |range| out.message(&Message::Cancel(range)));
         if !self.theirs.get(piece.0) {
             self.out.message(&Message::Have { piece });
+            self.floods.told_of_piece();
         }
         self.request();
         self.ask();
