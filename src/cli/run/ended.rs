@@ -53,14 +53,17 @@ pub(crate) fn summary_line(summary: &Summary, place: &Path, paint: Paint) -> Str
         let bytes = ByteSize(summary.bytes);
         return format!("{} all {bytes} are here and right: {place}", paint.green("already complete:"));
     }
+    let uploaded = match summary.uploaded {
+        0 => String::new(),
+        bytes => format!(", {} uploaded", ByteSize(bytes)),
+    };
     format!(
-        "{} {} in {} ({}), {}, {} uploaded, {}, {} wasted: {place}",
+        "{} {} in {} ({}), {}{uploaded}, {}, {} wasted: {place}",
         paint.green("complete:"),
         ByteSize(summary.fetched()),
         short(summary.took),
         rate(summary.rate()),
         count(u64::from(summary.peers), "peer"),
-        ByteSize(summary.uploaded),
         count(summary.restarts, "restart"),
         ByteSize(summary.wasted.total()),
     )
