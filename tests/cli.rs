@@ -199,7 +199,7 @@ fn a_seed_ends_when_it_has_given_as_much_as_was_asked_for() {
     ended.expect_code(0);
     let last = ended.events().pop().unwrap();
     assert_eq!((&last["event"], &last["uploaded"]), (&"seeded".into(), &(2 << 20).into()), "{last}");
-    assert_eq!(last["ratio"], 2.0, "{last}");
+    assert_eq!((&last["ratio"], &last["peers"]), (&2.0.into(), &2.into()), "{last}");
 }
 
 #[test]

@@ -41,7 +41,7 @@ use super::terminal::{Screen, Talk, clean};
 const JSON_EVERY: Duration = Duration::from_secs(1);
 /// Between two `peers` lines of `--json`.
 const JSON_PEERS_EVERY: Duration = Duration::from_secs(10);
-/// Addresses that are counted; who meets more has met at least so many.
+/// Addresses that are counted: callers who come and go for months cost nothing more.
 const MOST_ADDRESSES: usize = 100_000;
 /// `Session::stop` ends in five seconds by itself; this is for the case that it does not.
 const STOP_LIMIT: Duration = Duration::from_secs(6);
@@ -102,7 +102,6 @@ async fn download(args: &RunArgs, screen: &Screen, lines: &mut Option<JsonLines<
         next_line: clock::since_start() + JSON_EVERY,
         next_peers: clock::since_start() + JSON_EVERY,
         met: HashSet::new(),
-        served: HashSet::new(),
         checked_at: clock::since_start(),
         complete_at: None,
         metainfo,
@@ -137,10 +136,8 @@ struct Download<'a> {
     goal: Goal,
     next_line: Duration,
     next_peers: Duration,
-    /// Addresses that were connected at any time.
+    /// Addresses that were connected at any time; at most `MOST_ADDRESSES`.
     met: HashSet<SocketAddr>,
-    /// Those of them that got something from us.
-    served: HashSet<SocketAddr>,
     /// When the download proper began.
     checked_at: Duration,
     /// When it was complete and seeding began.
@@ -218,7 +215,10 @@ impl Download<'_> {
         if now >= self.next_line {
             self.next_line = now + JSON_EVERY;
             write(self.lines, Line::of_progress(&progress));
-            self.look_at_peers(now);
+        }
+        if now >= self.next_peers && self.lines.is_some() {
+            self.next_peers = now + JSON_PEERS_EVERY;
+            write(self.lines, Line::Peers { peers: self.torrent.peers() });
         }
         match self.complete_at {
             Some(at) if self.goal.is_reached(progress::ratio(&progress), now.saturating_sub(at)) => {
@@ -229,17 +229,6 @@ impl Download<'_> {
                 let stalled = self.stall.as_mut().and_then(|stall| stall.observe(&progress, now));
                 stalled.map_or(Verdict::GoOn, Verdict::Stalled)
             }
-        }
-    }
-
-    fn look_at_peers(&mut self, now: Duration) {
-        let peers = self.torrent.peers();
-        for peer in peers.iter().filter(|peer| peer.uploaded > 0) {
-            remember(&mut self.served, peer.address);
-        }
-        if now >= self.next_peers {
-            self.next_peers = now + JSON_PEERS_EVERY;
-            write(self.lines, Line::Peers { peers });
         }
     }
 
@@ -260,7 +249,9 @@ impl Download<'_> {
                 }
             }
             Event::Peer { address, change: PeerChange::Connected { .. } } => {
-                remember(&mut self.met, *address);
+                if self.met.len() < MOST_ADDRESSES {
+                    self.met.insert(*address);
+                }
             }
             Event::Disk { message } => {
                 if let Some(stall) = &mut self.stall {
@@ -312,12 +303,11 @@ impl Download<'_> {
     fn seeded(&mut self) -> Option<String> {
         let at = self.complete_at?;
         let (progress, now) = (self.torrent.progress(), clock::since_start());
-        self.look_at_peers(now);
         let seeded = Seeded {
             uploaded: progress.uploaded,
             took: now.saturating_sub(at),
             ratio: progress::ratio(&progress),
-            peers: u32::try_from(self.served.len()).unwrap_or(u32::MAX),
+            peers: progress.peers_served,
         };
         write(self.lines, Line::of_seeded(&seeded));
         Some(ended::seeded_line(&seeded, self.screen.paint()))
@@ -341,13 +331,6 @@ impl Download<'_> {
         let bytes_finished = self.torrent.progress().bytes_finished;
         write(self.lines, Line::Stopped { exit: signal.exit_code(), bytes_finished });
         signal.into()
-    }
-}
-
-/// Bounded, so that callers who come and go for months cost nothing.
-fn remember(addresses: &mut HashSet<SocketAddr>, address: SocketAddr) {
-    if addresses.len() < MOST_ADDRESSES {
-        addresses.insert(address);
     }
 }
 
