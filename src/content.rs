@@ -1,7 +1,8 @@
 //! A torrent's content: one range of bytes laid over its files, read and written by position.
 //!
 //! Sits between the workers of `storage_sup` and `rt::files`. All calls block. It checks no hash and knows no process;
-//! pad files (BEP 47) are zeros that are never on disk.
+//! pad files (BEP 47) are zeros that are never on disk. A file that nobody wants is left as it is, but for the parts of it that share a
+//! piece with a wanted one: these are written, and make the file if there is none.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use sha1::{Digest, Sha1};
 
-use crate::protocol::{Bitfield, Layout, Metainfo, PieceIndex};
+use crate::protocol::{Bitfield, Layout, Metainfo, PieceIndex, Selection};
 use crate::rt::files::{DiskError, FilePool, Folder, PooledFile};
 
 /// The files of one torrent.
@@ -19,19 +20,28 @@ pub(crate) struct Content {
     /// `None` for a pad file.
     files: Vec<Option<PooledFile>>,
     lengths: Vec<u64>,
+    selection: Selection,
 }
 
 impl Content {
     /// Opens (or makes) the download folder `dir`; touches none of the files. `Err` also when a file that is not whole could not
     /// be written: better now than when the first piece has come.
-    pub(crate) fn open(metainfo: &Metainfo, dir: &Path, pool: &Arc<FilePool>) -> Result<Self, DiskError> {
+    pub(crate) fn open(
+        metainfo: &Metainfo,
+        selection: &Selection,
+        dir: &Path,
+        pool: &Arc<FilePool>,
+    ) -> Result<Self, DiskError> {
         let folder = Folder::open(dir)?;
-        for file in metainfo.files.iter().filter(|f| !f.pad) {
+        for (position, file) in metainfo.files.iter().enumerate().filter(|(_, file)| !file.pad) {
+            if !selection.touches_file(&metainfo.layout, position) {
+                continue;
+            }
             let found = folder.file_length(&file.path)?;
             if found.is_none_or(|found| found < file.length) {
                 folder.check_writable(&file.path)?;
             }
-            if let Some(found) = found.filter(|found| *found > file.length) {
+            if let Some(found) = found.filter(|found| *found > file.length && selection.wants_file(position)) {
                 let path = folder.join(&file.path);
                 let (path, length) = (path.display(), file.length);
                 log::warn!(
@@ -39,20 +49,21 @@ impl Content {
                 );
             }
         }
-        Ok(Self::below(&folder, metainfo, pool))
+        Ok(Self::below(&folder, metainfo, selection.clone(), pool))
     }
 
     /// The files below `dir`, which has to be there, to be read and nothing else.
     pub(crate) fn open_to_read(metainfo: &Metainfo, dir: &Path, pool: &Arc<FilePool>) -> Result<Self, DiskError> {
-        Ok(Self::below(&Folder::open_existing(dir)?, metainfo, pool))
+        Ok(Self::below(&Folder::open_existing(dir)?, metainfo, Selection::all(&metainfo.layout), pool))
     }
 
-    fn below(folder: &Arc<Folder>, metainfo: &Metainfo, pool: &Arc<FilePool>) -> Self {
+    fn below(folder: &Arc<Folder>, metainfo: &Metainfo, selection: Selection, pool: &Arc<FilePool>) -> Self {
         let file = |f: &crate::protocol::metainfo::File| (!f.pad).then(|| pool.file(folder, f.path.clone()));
         Self {
             layout: metainfo.layout.clone(),
             files: metainfo.files.iter().map(file).collect(),
             lengths: metainfo.files.iter().map(|f| f.length).collect(),
+            selection,
         }
     }
 
@@ -117,17 +128,17 @@ impl Content {
         Ok(())
     }
 
-    /// Makes the empty files, and says which pieces may be on disk already: those whose files reach far enough and hold
+    /// Makes the empty files that are wanted, and says which pieces may be on disk already: those whose files reach far enough and hold
     /// something other than a hole there. Only these are worth hashing.
     pub(crate) fn survey(&self, metainfo: &Metainfo) -> Result<Bitfield, DiskError> {
         let mut present = Vec::with_capacity(self.files.len());
-        for (file, length) in self.files.iter().zip(&self.lengths) {
+        for (position, (file, length)) in self.files.iter().zip(&self.lengths).enumerate() {
             let Some(file) = file else {
                 present.push(*length);
                 continue;
             };
             let found = file.length()?;
-            if found.is_none() && *length == 0 {
+            if found.is_none() && *length == 0 && self.selection.wants_file(position) {
                 file.create()?;
             }
             present.push(found.unwrap_or(0));
@@ -160,10 +171,11 @@ impl Content {
         Ok(true)
     }
 
-    /// Cuts files that are longer than the torrent says (left over from something else) to their length.
+    /// Cuts wanted files that are longer than the torrent says (left over from something else) to their length.
     pub(crate) fn trim(&self) -> Result<(), DiskError> {
-        for (file, length) in self.files.iter().zip(&self.lengths) {
+        for (position, (file, length)) in self.files.iter().zip(&self.lengths).enumerate() {
             if let Some(file) = file
+                && self.selection.wants_file(position)
                 && file.length()?.is_some_and(|found| found > *length)
             {
                 file.set_len(*length)?;

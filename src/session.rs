@@ -16,7 +16,7 @@ use crate::content::Content;
 use crate::events::Events;
 use crate::process::client;
 use crate::protocol::book::Source;
-use crate::protocol::{InfoHash, Metainfo, PeerId, Vault};
+use crate::protocol::{InfoHash, Metainfo, PeerId, Selection, SelectionError, Vault};
 use crate::rt::files::DiskError;
 use crate::rt::net::{Listener, NetError};
 use crate::rt::{dice, files, spawn};
@@ -44,6 +44,8 @@ pub enum SessionError {
     Disk(DiskError),
     /// The torrent is in this session already.
     AlreadyAdded(InfoHash),
+    /// A wanted file is none of the torrent's.
+    Selection(SelectionError),
 }
 
 impl fmt::Display for SessionError {
@@ -51,6 +53,7 @@ impl fmt::Display for SessionError {
         match self {
             Self::Listen(error) => write!(f, "cannot listen for peers: {error}; choose another port with --port"),
             Self::Disk(error) => error.fmt(f),
+            Self::Selection(error) => error.fmt(f),
             Self::AlreadyAdded(hash) => write!(f, "torrent {hash} is in this session already"),
         }
     }
@@ -86,9 +89,11 @@ impl Session {
     /// Adds a torrent: what its folder holds already is checked, the rest is fetched, then it is served until it is removed.
     pub async fn add(&self, metainfo: Metainfo, options: TorrentOptions) -> Result<Torrent, SessionError> {
         let (metainfo, pool) = (Arc::new(metainfo), self.table.files.clone());
-        let (described, dir) = (metainfo.clone(), options.dir.clone());
-        let content =
-            spawn::blocking(move || Content::open(&described, &dir, &pool)).await.map_err(SessionError::Disk)?;
+        let selection = Selection::new(&metainfo.files, &metainfo.layout, options.wanted_files.as_deref())
+            .map_err(SessionError::Selection)?;
+        let (described, chosen, dir) = (metainfo.clone(), selection.clone(), options.dir.clone());
+        let content = spawn::blocking(move || Content::open(&described, &chosen, &dir, &pool)).await;
+        let content = content.map_err(SessionError::Disk)?;
         let hash = metainfo.info_hash;
         let trackers = if options.trackers { trackers_sup::announcers(&metainfo) } else { Vec::new() };
         let table = {
@@ -111,6 +116,7 @@ impl Session {
                 peers_sup: SupervisorRef::new(),
                 trackers,
                 content,
+                selection,
                 metainfo,
                 options,
             });

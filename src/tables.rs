@@ -16,7 +16,7 @@ use crate::events::{Bus, Event, TrackerOutcome};
 use crate::process::{client, file_worker, piece_worker, store, tracker};
 use crate::protocol::book::Source;
 use crate::protocol::bucket::Bucket;
-use crate::protocol::{Book, InfoHash, Metainfo, PeerId, PeerKey, Vault};
+use crate::protocol::{Book, InfoHash, Metainfo, PeerId, PeerKey, Selection, Vault};
 use crate::rt::blocks::{Block, BlockPool, Budget};
 use crate::rt::files::FilePool;
 use crate::rt::net::Listener;
@@ -127,6 +127,8 @@ pub(crate) struct TorrentTable {
     pub(crate) metainfo: Arc<Metainfo>,
     pub(crate) options: TorrentOptions,
     pub(crate) content: Content,
+    /// The files that are wanted, and their pieces.
+    pub(crate) selection: Selection,
     /// Written by `store`: finished pieces and the blocks of incomplete ones.
     pub(crate) vault: Mutex<Vault<Block, SocketAddr>>,
     /// True once the pieces on disk at the start have been checked.
@@ -168,6 +170,7 @@ pub(crate) struct Counts {
     pub(crate) uploaded: AtomicU64,
     pub(crate) wasted: WastedCounts,
     pub(crate) checked: AtomicU64,
+    /// Of the pieces that are wanted.
     pub(crate) finished: AtomicU64,
     pub(crate) pieces_finished: AtomicU32,
     pub(crate) peers: AtomicU32,
@@ -215,7 +218,9 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl tracker::Subject for TorrentTable {
     fn totals(&self) -> tracker::Totals {
         let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
-        let left = self.metainfo.layout.total_bytes().saturating_sub(load(&self.counts.finished));
+        // Of everything: who skips files is no seed, and no tracker should believe that (BEP 21).
+        let layout = &self.metainfo.layout;
+        let left = layout.total_bytes() - layout.bytes_of(lock(&self.vault).have());
         tracker::Totals { uploaded: load(&self.counts.uploaded), downloaded: load(&self.counts.downloaded), left }
     }
 

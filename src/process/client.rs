@@ -24,7 +24,7 @@ use super::{file_worker, peer, store, tracker};
 use crate::events::{Event, PeerChange};
 use crate::protocol::book::Source;
 use crate::protocol::suggest::Suggestions;
-use crate::protocol::{Bitfield, Grant, Handshake, Layout, PeerKey, Picker, PieceIndex, Pieces, Run};
+use crate::protocol::{Ask, Bitfield, Grant, Handshake, Layout, PeerKey, Picker, Picking, PieceIndex, Pieces, Run};
 use crate::rt::blocks::Lease;
 use crate::rt::net::Socket;
 use crate::rt::{clock, dice};
@@ -52,6 +52,8 @@ pub(crate) enum Msg {
     Finished { piece: PieceIndex, sources: Vec<SocketAddr> },
     /// From `store`: `piece` failed its SHA-1 check; `sources` sent its blocks.
     Bad { piece: PieceIndex, sources: Vec<SocketAddr> },
+    /// From `piece_worker`: now that `piece` has passed, these are known to have sent wrong blocks of it before.
+    Liars { piece: PieceIndex, liars: Vec<SocketAddr> },
     /// From `file_worker`, answering `Trim`: no file is longer than the torrent says.
     Trimmed,
     /// From `peers_sup`, when it starts: no address is held by a process; call.
@@ -208,9 +210,12 @@ impl Client {
         // What arrived is in memory already, whether the budget likes it or not.
         let lease = |piece| torrent.session.budget.reserve_anyway(runs::memory_of(layout.piece_length(piece)));
         let leases = open.iter().map(|(piece, _)| (*piece, lease(*piece))).collect();
+        let (wanted, options) = (torrent.selection.pieces(), &torrent.options);
+        let (sequential, endgame_from) = (options.sequential, options.endgame_from);
+        let picking = Picking { sequential, endgame_from, seed: dice::seed() };
         Self {
-            pieces: Pieces::having(&layout, &have),
-            picker: Picker::new(layout.clone(), &have, open.into_iter(), dice::seed()),
+            pieces: Pieces::having(&layout, &have, wanted),
+            picker: Picker::new(layout.clone(), &have, wanted, open.into_iter(), picking),
             peers: BTreeMap::new(),
             waiting: BTreeSet::new(),
             freed: false,
@@ -230,10 +235,13 @@ impl Client {
             Msg::Ready { .. } => {}
             Msg::Finished { piece, sources } => self.finished(piece, &sources),
             Msg::Bad { piece, sources } => self.bad(piece, &sources),
+            Msg::Liars { piece, liars } => liars.into_iter().for_each(|liar| self.lied(liar, piece)),
             Msg::Joined(joined) => self.joined(joined),
             Msg::Bitfield { key, pieces } => self.bitfield(key, pieces),
             Msg::Has { key, pieces } => self.has(key, &pieces),
-            Msg::Lost { .. } | Msg::Suggested { .. } | Msg::AllowedFast { .. } => {}
+            Msg::Lost { key, piece } => self.lost(key, piece),
+            Msg::Suggested { key, piece } => self.picker.suggested(key, piece),
+            Msg::AllowedFast { key, piece } => self.picker.allowed(key, piece),
             Msg::Interested { key } => self.interested(key),
             Msg::Listens { key, address } => self.listens(key, address),
             Msg::Landed { piece, blocks } => self.landed(piece, &blocks),
@@ -288,11 +296,15 @@ impl Client {
         log::warn!("piece {piece} failed its SHA-1 check; it came from {}", Names(sources));
         self.leases.remove(&piece);
         self.picker.failed(piece);
-        // Among several nobody knows who lied. The picker now fetches the piece from one peer alone, and then it is known.
+        // Among several nobody knows yet who lied. What each of them sent is remembered until the piece has passed.
         if let [liar] = sources {
-            self.ban(*liar, format!("sent data that failed the hash of piece {piece}"));
+            self.lied(*liar, piece);
         }
         self.freed = true;
+    }
+
+    fn lied(&mut self, liar: SocketAddr, piece: PieceIndex) {
+        self.ban(liar, format!("sent data that failed the hash of piece {piece}"));
     }
 
     /// Every piece is finished: the files are cut to their lengths before anybody is told.

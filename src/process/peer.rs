@@ -47,6 +47,8 @@ pub(crate) enum Msg {
     Suggest { pieces: Vec<PieceIndex> },
     /// From `client`, once a minute: who is connected, to be told to a peer that wants to know (BEP 11).
     Swarm { peers: Arc<[SwarmPeer]> },
+    /// From `client`: another peer has delivered these blocks.
+    Cancel { run: Run },
     /// From `client`, to every peer: `piece` is verified and on disk.
     Finished { piece: PieceIndex },
     /// From `client`: the connection is not wanted.

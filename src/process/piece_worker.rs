@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use sha1::{Digest, Sha1};
 use supervisors::{BlockingProcess, Exit, ExitReason};
 
-use super::{file_worker, store};
+use super::{client, file_worker, store};
 use crate::protocol::{BLOCK_BYTES, PieceIndex, Whole};
 use crate::rt::blocks::Block;
 use crate::tables::{SessionTable, TorrentTable};
@@ -99,16 +99,25 @@ fn hash(session: &SessionTable, job: Job) {
         sha1.update(&block[..]);
     }
     let found: [u8; 20] = sha1.finalize().into();
-    if job.torrent.metainfo.hashes.get(whole.piece) == &found {
+    let torrent = job.torrent.clone();
+    if torrent.metainfo.hashes.get(whole.piece) == &found {
+        let liars = whole.liars(block_hash);
+        if !liars.is_empty() {
+            torrent.client.cast(client::Msg::Liars { piece: whole.piece, liars });
+        }
         session.file_jobs.cast(file_worker::Msg::Write(job));
         return;
     }
-    let torrent = job.torrent.clone();
-    if let Some(Whole { piece, sources, blocks, token }) = job.done() {
+    let evidence = whole.evidence(block_hash);
+    if let Some(Whole { piece, sources, blocks, .. }) = job.done() {
         let bytes = blocks.iter().map(|b| b.len() as u64).sum();
-        drop((blocks, token));
-        torrent.store.cast(store::Msg::Bad { piece, sources, bytes });
+        drop(blocks);
+        torrent.store.cast(store::Msg::Bad { piece, sources, evidence, bytes });
     }
+}
+
+fn block_hash(block: &Block) -> [u8; 20] {
+    Sha1::digest(&block[..]).into()
 }
 
 /// Reads the piece in slices of 1 MiB and compares its hash. What cannot be read is not there.

@@ -16,7 +16,7 @@ use supervisors::{Exit, ExitReason, Process};
 use super::piece_worker::{Check, Job};
 use super::{client, file_worker, piece_worker};
 use crate::events::Event;
-use crate::protocol::{Bitfield, PieceIndex, Put, Whole};
+use crate::protocol::{Bitfield, Evidence, PieceIndex, Put, Whole};
 use crate::rt::blocks::Block;
 use crate::rt::clock;
 use crate::rt::files::DiskError;
@@ -36,8 +36,8 @@ pub(crate) enum Msg {
     Hello,
     /// From `peer`: blocks that were asked for have come.
     Landed { piece: PieceIndex, blocks: Vec<(u32, Block)>, source: SocketAddr },
-    /// From `piece_worker`: the piece failed its hash.
-    Bad { piece: PieceIndex, sources: Vec<SocketAddr>, bytes: u64 },
+    /// From `piece_worker`: the piece failed its hash. `evidence`: when several sent it, what each of them sent.
+    Bad { piece: PieceIndex, sources: Vec<SocketAddr>, evidence: Option<Evidence<SocketAddr>>, bytes: u64 },
     /// From `piece_worker`, during the check: `piece` is on disk and whole, or not.
     Checked { piece: PieceIndex, good: bool },
     /// From a dying `piece_worker`: nobody knows yet.
@@ -121,15 +121,16 @@ impl Store {
                 self.answer_client();
             }
             Msg::Landed { piece, blocks, source } => self.landed(piece, blocks, source),
-            Msg::Bad { piece, sources, bytes } => {
-                lock(&self.torrent.vault).settle(piece, false);
+            Msg::Bad { piece, sources, evidence, bytes } => {
+                lock(&self.torrent.vault).failed(piece, evidence);
                 self.torrent.counts.wasted.bad.fetch_add(bytes, Ordering::Relaxed);
                 self.torrent.client.cast(client::Msg::Bad { piece, sources });
             }
             Msg::Surveyed { found: Ok(maybe) } => {
                 self.surveyed = true;
                 self.to_check = maybe.iter_ones().map(PieceIndex).collect();
-                let skipped = self.torrent.metainfo.layout.total_bytes() - self.bytes_of(&maybe);
+                let layout = &self.torrent.metainfo.layout;
+                let skipped = layout.total_bytes() - layout.bytes_of(&maybe);
                 self.torrent.counts.checked.store(skipped, Ordering::Relaxed);
                 self.check_more();
             }
@@ -158,7 +159,7 @@ impl Store {
             }
             Msg::Returned { whole, .. } => {
                 log::error!("piece {} crashed {MAX_CRASHES} workers; it is fetched again", whole.piece);
-                lock(&self.torrent.vault).settle(whole.piece, false);
+                lock(&self.torrent.vault).failed(whole.piece, None);
                 self.torrent.client.cast(client::Msg::Bad { piece: whole.piece, sources: Vec::new() });
             }
         }
@@ -192,7 +193,10 @@ impl Store {
 
     /// The piece passed its hash and is on disk: from here on it may be announced and served.
     fn finish(&mut self, piece: PieceIndex) {
-        if !lock(&self.torrent.vault).settle(piece, true) {
+        if !lock(&self.torrent.vault).finished(piece) {
+            return;
+        }
+        if !self.torrent.selection.pieces().get(piece.0) {
             return;
         }
         let counts = &self.torrent.counts;
@@ -249,9 +253,9 @@ impl Store {
         }
         let over = self.surveyed && self.checking.is_empty() && self.to_check.is_empty();
         if over && !self.torrent.checked.swap(true, Ordering::AcqRel) {
-            let have = lock(&self.torrent.vault).have().count();
+            let finished = self.torrent.counts.pieces_finished.load(Ordering::Relaxed);
             *lock(&self.torrent.state) = State::Downloading;
-            self.torrent.tell(Event::Checked { finished: have, pieces: self.torrent.metainfo.layout.pieces() });
+            self.torrent.tell(Event::Checked { finished, pieces: self.torrent.selection.count() });
             self.answer_client();
         }
     }
@@ -265,10 +269,5 @@ impl Store {
                 client::Msg::Ready { have: vault.have().clone(), partials: vault.partials().collect(), in_hand };
             self.torrent.client.cast(ready);
         }
-    }
-
-    fn bytes_of(&self, pieces: &Bitfield) -> u64 {
-        let layout = &self.torrent.metainfo.layout;
-        pieces.iter_ones().map(|piece| u64::from(layout.piece_length(PieceIndex(piece)))).sum()
     }
 }

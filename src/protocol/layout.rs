@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{BLOCK_BYTES, BlockRange, PieceIndex};
+use super::{BLOCK_BYTES, Bitfield, BlockRange, PieceIndex};
 
 /// Longest piece accepted, in bytes.
 pub const MAX_PIECE_BYTES: u32 = 1 << 30;
@@ -122,6 +122,14 @@ impl Layout {
     pub fn piece_length(&self, piece: PieceIndex) -> u32 {
         let rest = self.total_bytes.saturating_sub(self.piece_offset(piece));
         rest.min(u64::from(self.piece_bytes)) as u32
+    }
+
+    /// Lengths of these pieces together, in bytes.
+    pub fn bytes_of(&self, pieces: &Bitfield) -> u64 {
+        let last = self.pieces - 1;
+        let whole = u64::from(pieces.count()) * u64::from(self.piece_bytes);
+        let short = self.piece_bytes - self.piece_length(PieceIndex(last));
+        if pieces.get(last) { whole - u64::from(short) } else { whole }
     }
 
     /// Number of blocks in a piece: whole ones of [`BLOCK_BYTES`], and one for what is left over.

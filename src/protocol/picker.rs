@@ -1,11 +1,14 @@
-//! What to fetch next from whom: rarest first, whole pieces soon, and a bounded endgame.
+//! What to fetch next from whom: rarest first or in order, whole pieces soon, and a bounded endgame.
 //!
-//! A piece is had, waiting, or open (some block of it asked for or here), and exactly one of these.
+//! A piece is had, waiting, open (some block of it asked for or here), or skipped (neither had nor wanted), and exactly one of these.
 //!
-//! - `rarity` holds the waiting pieces in one list sorted by how many peers have them. A change by one moves a piece
+//! - `waiting` holds the waiting pieces in one list sorted by how many peers have them. A change by one moves a piece
 //!   to the edge of its group with one swap, so no event sorts anything, and the rarest piece of a seed is the first of the
 //!   list. Peers that have everything change no order; they are only marked as such.
 //! - `open` holds the open pieces block by block. They are few: the caller's memory bounds them.
+//!
+//! A fast peer is given whole pieces, so that a bad one names its author; a slow one joins in on what others began, so that it holds
+//! up no piece for long. What a peer is late or slow with is taken over by others from its far end, by one at a time.
 //!
 //! For a peer with few pieces the front of the list may hold nothing. Then a bounded number of its pieces is looked
 //! at instead, 64 at a time, so a grant costs microseconds whoever asks, at 100,000 pieces and 500 peers too.
@@ -19,62 +22,32 @@ use std::time::Duration;
 use super::{Bitfield, Layout, PieceIndex, Run};
 
 mod open;
+mod peers;
 mod rarity;
+mod terms;
 
-use open::{From, OpenPieces};
+use open::{Help, OpenPieces};
+use peers::Peer;
 use rarity::{Has, Rarity};
+pub use terms::{Ask, Grant, Partition, PeerKey, Picking, Received};
 
 /// So many pieces are picked at random before rarity counts: the first ones are wanted soon, to have something to give.
 const RANDOM_FIRST: usize = 4;
-/// While there are blocks that nobody was asked for, a block is asked of a second peer only when the first has had it
-/// this long, and the second can be of no other use.
-const HELP_AFTER: Duration = Duration::from_secs(2);
+/// While there are blocks that nobody was asked for, a block is asked of a second peer only when the first has had it this long, and
+/// is late or slow, and the second can be of no other use.
+const HELP: Help = Help { after: Duration::from_secs(2), faster: 4, alone_after: Duration::from_secs(2) };
 /// The same in the endgame. What comes at the pace of a healthy pipeline is here before that, and is not fetched twice.
-const ENDGAME_AFTER: Duration = Duration::from_millis(250);
-
-/// The caller's name for a connection; never used for two of them at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerKey(pub u64);
-
-/// The answer to a peer that has room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grant {
-    /// Ask for these blocks.
-    Run(Run),
-    /// The peer has nothing that is wanted.
-    Nothing,
-    /// The peer has something wanted, but all of it is asked for, or there is no memory for another piece.
-    Later,
-}
-
-/// How the pieces are divided. The first three add up to the pieces of the torrent, and `astray` is 0, always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Partition {
-    /// Finished.
-    pub have: u32,
-    /// Wanted, and no block asked for or here.
-    pub want: u32,
-    /// Wanted, and some block asked for or here.
-    pub in_flight: u32,
-    /// In none of these, or in more than one: a bug.
-    pub astray: u32,
-}
-
-struct Peer {
-    has: Has,
-    /// Wanted pieces that it has; not kept for a peer that has everything.
-    useful: u32,
-    /// Pieces that it lacks.
-    lacks: u32,
-    /// It was asked for blocks since it held none.
-    asked: bool,
-}
+const ENDGAME: Help = Help { after: Duration::from_millis(250), faster: 1, ..HELP };
 
 /// Chooses runs for one torrent.
 pub struct Picker {
     layout: Layout,
+    picking: Picking,
     have: Bitfield,
-    have_count: u32,
+    /// Wanted and not finished, as bits and as a number; and how many are wanted, finished or not.
+    needed: Bitfield,
+    needed_count: u32,
+    wanted_count: u32,
     waiting: Rarity,
     open: OpenPieces,
     peers: BTreeMap<PeerKey, Peer>,
@@ -84,123 +57,135 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// A picker without peers. `have`: finished pieces. `partial`: pieces of which some blocks (ones) are here already.
-    /// `seed` breaks ties between equally rare pieces.
+    /// A picker without peers. `have`: finished pieces. `wanted`: pieces to be fetched, those that are finished included.
+    /// `partial`: pieces of which some blocks (ones) are here already.
     pub fn new(
         layout: Layout,
         have: &Bitfield,
+        wanted: &Bitfield,
         partial: impl Iterator<Item = (PieceIndex, Bitfield)>,
-        seed: u64,
+        picking: Picking,
     ) -> Self {
-        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut rng = fastrand::Rng::with_seed(picking.seed);
         let pieces = layout.pieces();
         let have = of_this_torrent(have.clone(), pieces);
-        let mut wanted: Vec<u32> = (0..pieces).filter(|piece| !have.get(*piece)).collect();
-        rng.shuffle(&mut wanted);
-        let waiting = Rarity::new(pieces, wanted);
-        let (have_count, open, peers) = (have.count(), OpenPieces::default(), BTreeMap::new());
-        let suspects = BTreeSet::new();
-        let mut picker = Self { layout, have, have_count, waiting, open, peers, suspects, rng };
+        let mut needed = of_this_torrent(wanted.clone(), pieces);
+        let wanted_count = needed.count();
+        for piece in have.iter_ones() {
+            needed.clear(piece);
+        }
+        let needed_count = needed.count();
+        let mut waiting: Vec<u32> = needed.iter_ones().collect();
+        rng.shuffle(&mut waiting);
+        let mut picker = Self {
+            waiting: Rarity::new(pieces, waiting),
+            open: OpenPieces::new(picking.sequential),
+            peers: BTreeMap::new(),
+            suspects: BTreeSet::new(),
+            layout,
+            picking,
+            have,
+            needed,
+            needed_count,
+            wanted_count,
+            rng,
+        };
         for (piece, blocks) in partial {
             for n in blocks.iter_ones() {
-                picker.arrived(Run { piece, first: n, blocks: 1 });
+                picker.received(Run { piece, first: n, blocks: 1 });
             }
         }
         picker
     }
 
-    /// A peer is there, and has these pieces. Its key must be new, or the one before has left with this.
-    pub fn joined(&mut self, key: PeerKey, pieces: Bitfield) {
-        self.left(key);
-        let pieces = of_this_torrent(pieces, self.layout.pieces());
-        let lacks = pieces.len() - pieces.count();
-        let useful = self.have.count_missing(&pieces);
-        let has = if lacks == 0 { Has::All } else { Has::Some(pieces) };
-        self.waiting.peer_came(&has);
-        self.peers.insert(key, Peer { has, useful, lacks, asked: false });
-    }
-
-    /// A peer finished a piece.
-    pub fn has(&mut self, key: PeerKey, piece: PieceIndex) {
-        let Some(peer) = self.peers.get_mut(&key) else { return };
-        let Has::Some(pieces) = &mut peer.has else { return };
-        if !pieces.set(piece.0) {
-            return;
-        }
-        self.waiting.one_more(piece.0);
-        peer.useful += u32::from(!self.have.get(piece.0));
-        peer.lacks -= 1;
-        if peer.lacks == 0 {
-            self.waiting.peer_went(&peer.has);
-            peer.has = Has::All;
-            self.waiting.peer_came(&peer.has);
-        }
-    }
-
-    /// A peer is gone. What it was asked for goes back, which may close pieces.
-    pub fn left(&mut self, key: PeerKey) {
-        let Some(peer) = self.peers.remove(&key) else { return };
-        self.waiting.peer_went(&peer.has);
-        if peer.asked {
-            let closed = self.open.give_back_all(key);
-            closed.into_iter().for_each(|piece| self.waiting.insert(piece.0));
-        }
-    }
-
     /// True when a peer has a piece that is wanted.
     pub fn interesting(&self, key: PeerKey) -> bool {
         match self.peers.get(&key) {
-            Some(Peer { has: Has::All, .. }) => self.have_count < self.layout.pieces(),
+            Some(Peer { has: Has::All, .. }) => self.needed_count > 0,
             Some(peer) => peer.useful > 0,
             None => false,
         }
     }
 
-    /// At most `blocks` (at least 1) consecutive blocks of one piece for a peer that has room. Open pieces go first; a
-    /// waiting one is opened when `may_open` says yes to its length in bytes (asked once at most, and only then). When this
-    /// peer has no block that nobody was asked for, it is given blocks that one other peer has been asked for the longest:
-    /// the later half of that peer's stretch, so that the two meet in the middle.
-    pub fn grant(&mut self, key: PeerKey, blocks: u32, now: Duration, mut may_open: impl FnMut(u32) -> bool) -> Grant {
-        if !self.interesting(key) {
+    /// Consecutive blocks of one piece for a peer that has room, at most as many as it asks for. Open pieces go first, its own
+    /// before others; a waiting one is opened when `may_open` says yes to its length in bytes (asked once at most, and only then).
+    /// A peer that is fast enough for whole pieces joins in on another's piece only when it cannot have one of its own.
+    /// When it has no block that nobody was asked for, it takes over some that one other peer has been asked for the longest.
+    pub fn grant(&mut self, ask: Ask, now: Duration, mut may_open: impl FnMut(u32) -> bool) -> Grant {
+        if !self.interesting(ask.key) {
             return Grant::Nothing;
         }
-        let Some(peer) = self.peers.get_mut(&key) else { return Grant::Nothing };
-        let has = |piece: PieceIndex| peer.has.get(piece.0);
-        let mut run = self.open.ask_free(key, blocks.max(1), now, has);
-        if run.is_none() {
-            let random = self.have_count as usize + self.open.len() < RANDOM_FIRST;
-            if let Some(number) = self.waiting.rarest(&peer.has, random, &mut self.rng) {
-                let piece = PieceIndex(number);
-                // Without memory for another piece, this peer can still help with one that is open.
-                if may_open(self.layout.piece_length(piece)) {
-                    let from = if self.suspects.contains(&piece) { From::First } else { From::Anyone };
-                    self.waiting.remove(number);
-                    self.open.open(piece, &self.layout, from);
-                    run = self.open.ask_free(key, blocks.max(1), now, |opened| opened == piece);
-                }
+        let Some(peer) = self.peers.get(&ask.key) else { return Grant::Nothing };
+        let (key, most, mut rng) = (ask.key, ask.blocks.max(1), self.rng.fork());
+        let allows = |piece: u32| peer.has.get(piece) && (!ask.fast || peer.allowed.contains(&piece));
+        let has = |piece: PieceIndex| allows(piece.0);
+        self.open.is_at(key, ask.rate);
+        let whole = !self.picking.sequential && self.open.fetches_whole(key, self.layout.piece_bytes());
+        let mut run = self.open.ask_free(key, most, now, !whole, has);
+        let early = self.is_nearly_done();
+        if run.is_none() && early {
+            run = self.open.ask_second(key, most, now, ENDGAME, has);
+        }
+        if run.is_none()
+            && let Some(number) = self.next(peer, ask.fast, &mut rng)
+        {
+            let piece = PieceIndex(number);
+            // Without memory for another piece, this peer can still help with one that is open.
+            if may_open(self.layout.piece_length(piece)) {
+                self.waiting.remove(number);
+                self.open.open(piece, &self.layout, self.suspects.contains(&piece));
+                run = self.open.ask_free(key, most, now, true, |opened| opened == piece);
             }
         }
-        if run.is_none() {
-            let endgame = self.waiting.is_empty() && !self.open.has_free();
-            let long_before = now.checked_sub(HELP_AFTER);
-            let before = if endgame { now.checked_sub(ENDGAME_AFTER) } else { long_before };
-            run = before.and_then(|before| self.open.ask_second(key, blocks.max(1), now, (before, long_before), has));
+        if run.is_none() && whole {
+            run = self.open.ask_free(key, most, now, true, has);
         }
-        peer.asked |= run.is_some();
+        if run.is_none() && !early {
+            let endgame = self.waiting.is_empty() && !self.open.has_free();
+            run = self.open.ask_second(key, most, now, if endgame { ENDGAME } else { HELP }, has);
+        }
         run.map_or(Grant::Later, Grant::Run)
     }
 
-    /// Blocks are here, from whomever. Returns how many of them are news; the others came twice.
-    pub fn received(&mut self, run: Run) -> u32 {
-        self.arrived(run)
+    /// True from the per cent of the endgame on, if it is less than 100.
+    fn is_nearly_done(&self) -> bool {
+        let finished = u64::from(self.wanted_count - self.needed_count);
+        self.picking.endgame_from < 100
+            && 100 * finished >= u64::from(self.picking.endgame_from) * u64::from(self.wanted_count)
     }
 
-    fn arrived(&mut self, run: Run) -> u32 {
-        // Late blocks of a piece that was closed open it again: whoever keeps blocks keeps these too.
+    /// The waiting piece that is to be opened next for this peer.
+    fn next(&self, peer: &Peer, fast: bool, rng: &mut fastrand::Rng) -> Option<u32> {
+        let waits = |piece: &u32| self.waiting.contains(*piece) && peer.has.get(*piece);
+        if fast {
+            return peer.allowed.iter().copied().filter(waits).min_by_key(|piece| self.waiting.count(*piece));
+        }
+        if self.picking.sequential {
+            let next = self.waiting.lowest(&peer.has)?;
+            return Some(self.end_of_file(next).filter(waits).unwrap_or(next));
+        }
+        let random = (self.wanted_count - self.needed_count) as usize + self.open.len() < RANDOM_FIRST;
+        let rarest = self.waiting.rarest(&peer.has, random, rng)?;
+        let as_rare = |piece: &u32| waits(piece) && self.waiting.count(*piece) <= self.waiting.count(rarest);
+        Some(peer.suggested.iter().copied().find(as_rare).unwrap_or(rarest))
+    }
+
+    /// The last piece of the file that goes on behind this piece, when the file began with an earlier one: whoever plays a file while it
+    /// comes looks for its index at its beginning or at its end.
+    fn end_of_file(&self, piece: u32) -> Option<u32> {
+        let offset = self.layout.piece_offset(PieceIndex(piece));
+        let last = offset + u64::from(self.layout.piece_length(PieceIndex(piece))) - 1;
+        let file = self.layout.file_ranges(last, 1).next()?.file;
+        let pieces = self.layout.pieces_of_file(file);
+        (pieces.start < piece).then(|| pieces.end - 1)
+    }
+
+    /// Blocks are here, from whomever. Those of a piece that was closed open it again: whoever keeps blocks keeps these too.
+    pub fn received(&mut self, run: Run) -> Received {
         let blocks = self.layout.blocks_in(run.piece);
         if self.waiting.contains(run.piece.0) && run.blocks > 0 && run.first < blocks {
             self.waiting.remove(run.piece.0);
-            self.open.open(run.piece, &self.layout, From::Anyone);
+            self.open.open(run.piece, &self.layout, self.suspects.contains(&run.piece));
         }
         self.open.arrived(run)
     }
@@ -218,10 +203,13 @@ impl Picker {
         if !self.have.set(piece.0) {
             return;
         }
-        self.have_count += 1;
         self.suspects.remove(&piece);
         self.open.close(piece);
         self.waiting.remove(piece.0);
+        if !self.needed.clear(piece.0) {
+            return;
+        }
+        self.needed_count -= 1;
         for peer in self.peers.values_mut() {
             if let Has::Some(pieces) = &peer.has {
                 peer.useful -= u32::from(pieces.get(piece.0));
@@ -265,6 +253,11 @@ impl Picker {
         self.open.asked()
     }
 
+    /// Number of blocks that a peer was asked for and that are not here.
+    pub fn asked_of(&self, key: PeerKey) -> u32 {
+        self.open.asked_of(key)
+    }
+
     /// Number of peers.
     pub fn peers(&self) -> usize {
         self.peers.len()
@@ -274,10 +267,12 @@ impl Picker {
     pub fn partition(&self) -> Partition {
         let mut partition = Partition::default();
         for piece in 0..self.layout.pieces() {
-            match (self.have.get(piece), self.waiting.contains(piece), self.open.contains(PieceIndex(piece))) {
-                (true, false, false) => partition.have += 1,
-                (false, true, false) => partition.want += 1,
-                (false, false, true) => partition.in_flight += 1,
+            let (have, needed) = (self.have.get(piece), self.needed.get(piece));
+            match (have, needed, self.waiting.contains(piece), self.open.contains(PieceIndex(piece))) {
+                (true, false, false, false) => partition.have += 1,
+                (false, true, true, false) => partition.want += 1,
+                (false, true, false, true) => partition.in_flight += 1,
+                (false, false, false, false) => partition.skipped += 1,
                 _ => partition.astray += 1,
             }
         }

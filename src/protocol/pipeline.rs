@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use super::{BLOCK_BYTES, BlockRange, PieceIndex, Run};
 
+mod ends;
+mod flight;
 mod landed;
 
+use flight::Flight;
 pub use landed::Landed;
 
 /// Requests that may be out before the first rate is known.
@@ -36,7 +39,7 @@ const MOST_PATIENCE: Duration = Duration::from_secs(300);
 /// A peer that let requests go stale (is *snubbing* us) gets no work for so long; doubled each time, until a block comes.
 const FIRST_SNUB: Duration = Duration::from_secs(10);
 const LONGEST_SNUB: Duration = Duration::from_secs(160);
-/// A peer that owes us blocks and has sent none for so long is snubbing us, as far as choking is concerned.
+/// A peer that has owed us blocks for so long and sent none is snubbing us, as far as choking is concerned.
 const SNUBBED: Duration = Duration::from_secs(60);
 /// Bytes that have to come before a peer counts as heard again; a byte now and then is no sign of life.
 const SIGN_OF_LIFE: usize = 1024;
@@ -44,19 +47,6 @@ const SIGN_OF_LIFE: usize = 1024;
 const MAX_ALLOWED: usize = 64;
 /// The rate is measured over at least this long.
 const RATE_WINDOW: Duration = Duration::from_millis(100);
-
-/// A granted run on its way.
-struct Flight<B> {
-    run: Run,
-    /// Blocks of the run for which a request went out, counted from its first.
-    requested: u32,
-    /// Requests out and unanswered.
-    out: u32,
-    blocks: Vec<Option<B>>,
-    missing: u32,
-    /// When a request last went out or a block last came.
-    touched: Duration,
-}
 
 /// Where an accepted block belongs; made by [`Pipeline::accept`], spent by [`Pipeline::put`].
 #[derive(Debug, PartialEq, Eq)]
@@ -85,6 +75,8 @@ pub struct Pipeline<B> {
     delivered: Duration,
     heard: Duration,
     unheard: usize,
+    /// Since when the other side has owed us a block and sent none.
+    owing: Option<Duration>,
     /// Most requests that the other side keeps.
     limit: u32,
     am_choked: bool,
@@ -120,6 +112,7 @@ impl<B> Pipeline<B> {
             delivered: now,
             heard: now,
             unheard: SIGN_OF_LIFE,
+            owing: None,
             limit: MAX_DEPTH,
             am_choked: true,
             allowed: BTreeSet::new(),
@@ -152,35 +145,6 @@ impl<B> Pipeline<B> {
         self.am_choked = false;
     }
 
-    /// The other side answers no more requests. Runs that it will not answer for go back, with what they had got. Without the fast
-    /// extension (`fast`) these are all; with it, requests that are out are answered or rejected one by one (BEP 6).
-    pub fn choked(&mut self, fast: bool) -> Vec<Landed<B>> {
-        self.am_choked = true;
-        if !fast {
-            return self.drain();
-        }
-        let allowed = &self.allowed;
-        let (kept, gone): (VecDeque<_>, VecDeque<_>) =
-            self.flights.drain(..).partition(|f| f.out > 0 || allowed.contains(&f.run.piece));
-        self.flights = kept;
-        gone.into_iter().map(Flight::land).collect()
-    }
-
-    /// The other side will not answer this request (BEP 6). The run goes back when it was asked for, with what it had got; requests of
-    /// it that are still out may be answered all the same. `Err`: nobody asked for it.
-    pub fn rejected(&mut self, range: BlockRange) -> Result<Landed<B>, Stray> {
-        match self.accept(range) {
-            Some(Place { flight, .. }) => {
-                let flight = self.flights.remove(flight).ok_or(Stray::Unrequested)?;
-                self.outstanding = self.outstanding.saturating_sub(flight.out);
-                self.given_up += flight.out.saturating_sub(1);
-                self.probe = None;
-                Ok(flight.land())
-            }
-            None => Err(self.stray()),
-        }
-    }
-
     /// So many bytes came, of whatever: a link on which a block takes seconds is slow, and its peer not silent.
     pub fn heard(&mut self, bytes: usize, now: Duration) {
         self.unheard = self.unheard.saturating_sub(bytes);
@@ -189,15 +153,20 @@ impl<B> Pipeline<B> {
         }
     }
 
-    /// True when the other side owes us blocks and has sent none for a minute.
+    /// Our own limits kept us from reading for so long: that does not count against the other side.
+    pub fn throttled(&mut self, by: Duration) {
+        let times = [&mut self.delivered, &mut self.heard].into_iter().chain(&mut self.owing);
+        times.chain(self.flights.iter_mut().map(|f| &mut f.touched)).for_each(|time| *time += by);
+    }
+
+    /// True when the other side has owed us blocks for a minute and has sent none.
     pub fn is_snubbed(&self, now: Duration) -> bool {
-        (self.outstanding > 0 || now < self.snubbed_until) && now.saturating_sub(self.delivered) >= SNUBBED
+        self.owing.is_some_and(|since| now.saturating_sub(since) >= SNUBBED)
     }
 
     /// Takes a run that the client granted.
     pub fn grant(&mut self, run: Run, now: Duration) {
-        let blocks = (0..run.blocks).map(|_| None).collect();
-        self.flights.push_back(Flight { run, requested: 0, out: 0, blocks, missing: run.blocks, touched: now });
+        self.flights.push_back(Flight::new(run, now));
     }
 
     /// Blocks that could be granted now so that the pipeline does not run dry; 0: enough is in hand.
@@ -223,6 +192,21 @@ impl<B> Pipeline<B> {
         self.outstanding
     }
 
+    /// Most requests that may be out now.
+    pub fn depth(&self) -> u32 {
+        self.depth
+    }
+
+    /// Bytes of blocks that came per second, over the last few tenths of a second; 0 before that is known.
+    pub fn rate(&self) -> u64 {
+        self.rate as u64
+    }
+
+    /// The shortest time between a request and its block so far.
+    pub fn round_trip(&self) -> Duration {
+        self.round_trip
+    }
+
     /// The next requests to send, oldest run first, as long as the depth allows. `range` tells a block's bytes.
     pub fn requests(
         &mut self,
@@ -239,9 +223,9 @@ impl<B> Pipeline<B> {
                 let wire = range(flight.run.piece, flight.run.first + flight.requested);
                 self.probe.get_or_insert((wire, now));
                 flight.requested += 1;
-                flight.out += 1;
                 flight.touched = now;
                 self.outstanding += 1;
+                self.owing.get_or_insert(now);
                 send(wire);
             }
         }
@@ -262,12 +246,19 @@ impl<B> Pipeline<B> {
 
     /// A block that [`accept`](Self::accept) had no place for came.
     pub fn stray(&mut self) -> Stray {
+        let stray = self.answered_late();
+        if stray == Stray::Late {
+            // Late, but it does deliver.
+            (self.snub, self.snubbed_until) = (Duration::ZERO, Duration::ZERO);
+        }
+        stray
+    }
+
+    fn answered_late(&mut self) -> Stray {
         if self.given_up == 0 {
             return Stray::Unrequested;
         }
         self.given_up -= 1;
-        // Late, but it does deliver.
-        (self.snub, self.snubbed_until) = (Duration::ZERO, Duration::ZERO);
         Stray::Late
     }
 
@@ -277,8 +268,8 @@ impl<B> Pipeline<B> {
         self.delivered = now;
         (self.snub, self.snubbed_until) = (Duration::ZERO, Duration::ZERO);
         self.outstanding = self.outstanding.saturating_sub(1);
+        self.owing = (self.outstanding > 0).then_some(now);
         let flight = self.flights.get_mut(place.flight)?;
-        flight.out = flight.out.saturating_sub(1);
         flight.touched = now;
         if flight.blocks.get_mut(place.block)?.replace(block).is_none() {
             flight.missing -= 1;
@@ -324,68 +315,6 @@ impl<B> Pipeline<B> {
         // A fast peer may not run dry; what a slow one holds, nobody else fetches.
         let spare = (self.rate * SPARE.as_secs_f64() / f64::from(BLOCK_BYTES)) as u32;
         (blocks as u32 + spare.clamp(MIN_DEPTH, FIRST_DEPTH)).clamp(MIN_DEPTH.min(self.limit), self.limit)
-    }
-
-    /// The other side choked us or the connection ends: every run goes back, with what it had got.
-    pub fn drain(&mut self) -> Vec<Landed<B>> {
-        self.given_up += std::mem::take(&mut self.outstanding);
-        self.probe = None;
-        self.flights.drain(..).map(Flight::land).collect()
-    }
-
-    /// `piece` is finished elsewhere: its runs end here. Calls `cancel` for each request that was still out.
-    pub fn cancel(
-        &mut self,
-        piece: PieceIndex,
-        range: impl Fn(PieceIndex, u32) -> BlockRange,
-        mut cancel: impl FnMut(BlockRange),
-    ) {
-        let mut kept = VecDeque::with_capacity(self.flights.len());
-        for flight in self.flights.drain(..) {
-            if flight.run.piece != piece {
-                kept.push_back(flight);
-                continue;
-            }
-            self.outstanding = self.outstanding.saturating_sub(flight.out);
-            self.given_up += flight.out;
-            for (n, block) in (0..flight.requested).zip(&flight.blocks) {
-                if block.is_none() {
-                    cancel(range(piece, flight.run.first + n));
-                }
-            }
-        }
-        self.flights = kept;
-    }
-
-    /// Runs whose requests have been out too long while nothing came: four times what this peer's own rate explains, at least
-    /// 5 s; or so long (at least a minute), whatever else came. They go back with what they had got; a late answer is then unrequested and dropped.
-    pub fn stale(&mut self, now: Duration) -> Vec<Landed<B>> {
-        let expected = if self.rate > 0.0 { f64::from(self.depth * BLOCK_BYTES) / self.rate } else { 0.0 };
-        let patience = Duration::from_secs_f64((4.0 * expected).min(MOST_PATIENCE.as_secs_f64()));
-        let (limit, ceiling) = (patience.clamp(STALE_FLOOR, STALE_CEILING), patience.max(STALE_CEILING));
-        let (late, good): (VecDeque<_>, VecDeque<_>) = self.flights.drain(..).partition(|f| {
-            let quiet = now.saturating_sub(f.touched.max(self.delivered).max(self.heard));
-            f.out > 0 && (quiet >= limit || now.saturating_sub(f.touched) >= ceiling)
-        });
-        self.flights = good;
-        self.outstanding = self.flights.iter().map(|f| f.out).sum();
-        self.given_up += late.iter().map(|f| f.out).sum::<u32>();
-        if !late.is_empty() {
-            self.probe = None;
-            self.slow_start = false;
-            self.depth = MIN_DEPTH;
-            self.snub = (2 * self.snub).clamp(FIRST_SNUB, LONGEST_SNUB);
-            self.snubbed_until = now + self.snub;
-        }
-        late.into_iter().map(Flight::land).collect()
-    }
-}
-
-impl<B> Flight<B> {
-    fn land(self) -> Landed<B> {
-        let first = self.run.first;
-        let blocks = (first..).zip(self.blocks).filter_map(|(n, b)| b.map(|b| (n, b))).collect();
-        Landed { run: self.run, blocks }
     }
 }
 

@@ -1,17 +1,24 @@
-//! What a torrent holds: finished pieces, and the blocks of pieces that are not complete yet.
+//! What a torrent holds: finished pieces, the blocks of pieces that are not complete yet, and what is known of pieces that failed.
 //!
 //! The store's pure half. It outlives the store process (as an ETS table outlives its owner under an heir), so that a
-//! crash costs no block that has arrived. It reads and writes no file: it says what must be hashed and believes what
+//! crash costs no block that has arrived. It reads and writes no file and hashes nothing: it says what must be hashed and believes what
 //! it is told. Invariant: a piece is finished, or partial, or in the workers' hands, or untouched; never two of these.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use super::{Bitfield, Layout, PieceIndex};
 
+/// Most failures that are remembered, and most blocks of them together; the oldest are forgotten first.
+const MAX_EVIDENCE: usize = 64;
+const MAX_EVIDENCE_BLOCKS: usize = 1 << 17;
+
+/// A block that is here, and who sent it: its place among the sources of its piece.
+type Sent<B> = (B, u32);
+
 /// Blocks of a piece that is not complete, and who sent them.
 struct Partial<B, S> {
-    blocks: Vec<Option<B>>,
+    blocks: Vec<Option<Sent<B>>>,
     missing: u32,
     sources: Vec<S>,
 }
@@ -34,8 +41,45 @@ pub struct Whole<B, S> {
     pub blocks: Vec<B>,
     /// Who sent them; each once.
     pub sources: Vec<S>,
+    /// Who sent each block: a place in `sources`.
+    sent_by: Vec<u32>,
+    /// What is known of earlier failures of the piece.
+    failures: Vec<Arc<Evidence<S>>>,
     /// Dropped with the job: tells a restarted store that the piece is in nobody's hands any more.
     pub token: Arc<()>,
+}
+
+/// What each of several peers sent of a piece that failed its hash: the SHA-1 of every block, and whose it was.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Evidence<S> {
+    sources: Vec<S>,
+    blocks: Vec<([u8; 20], u32)>,
+}
+
+impl<B, S: PartialEq + Clone> Whole<B, S> {
+    /// What is to be remembered of a piece that failed its hash; nothing when it came from one peer, for then that one lied.
+    /// `hash`: the SHA-1 of a block.
+    pub fn evidence(&self, hash: impl Fn(&B) -> [u8; 20]) -> Option<Evidence<S>> {
+        let blocks = || self.blocks.iter().map(hash).zip(self.sent_by.iter().copied()).collect();
+        (self.sources.len() > 1).then(|| Evidence { sources: self.sources.clone(), blocks: blocks() })
+    }
+
+    /// Now that the piece has passed its hash: who sent a block that differs from the right one, each once. Whoever sent none but
+    /// right ones is not among them.
+    pub fn liars(&self, hash: impl Fn(&B) -> [u8; 20]) -> Vec<S> {
+        let mut liars = Vec::new();
+        if self.failures.is_empty() {
+            return liars;
+        }
+        let right: Vec<[u8; 20]> = self.blocks.iter().map(hash).collect();
+        for evidence in &self.failures {
+            for (_, (_, by)) in right.iter().zip(&evidence.blocks).filter(|(right, (sent, _))| *right != sent) {
+                let liar = evidence.sources.get(*by as usize);
+                liars.extend(liar.filter(|liar| !liars.contains(liar)).cloned());
+            }
+        }
+        liars
+    }
 }
 
 /// The store's memory. `B`: a block; `S`: who sent it.
@@ -44,13 +88,15 @@ pub struct Vault<B, S> {
     have: Bitfield,
     partials: BTreeMap<PieceIndex, Partial<B, S>>,
     in_hand: BTreeMap<PieceIndex, Weak<()>>,
+    /// Failures of pieces that have not been finished since, the oldest first.
+    failures: VecDeque<(PieceIndex, Arc<Evidence<S>>)>,
 }
 
 impl<B, S: PartialEq + Clone> Vault<B, S> {
     /// A vault that holds nothing.
     pub fn new(layout: Layout) -> Self {
         let have = Bitfield::new(layout.pieces());
-        Self { layout, have, partials: BTreeMap::new(), in_hand: BTreeMap::new() }
+        Self { layout, have, partials: BTreeMap::new(), in_hand: BTreeMap::new(), failures: VecDeque::new() }
     }
 
     /// The finished pieces.
@@ -77,7 +123,7 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
     }
 
     /// Puts in blocks of `piece` (number within the piece, block) that `source` sent. Returns also how many were
-    /// there already (and were dropped).
+    /// there already (and were dropped: whoever sent a block first answers for it).
     pub fn put(&mut self, piece: PieceIndex, blocks: Vec<(u32, B)>, source: S) -> (Put<B, S>, u32) {
         let count = blocks.len() as u32;
         if self.have.get(piece.0) || self.in_hand.contains_key(&piece) {
@@ -89,17 +135,19 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
             missing: total,
             sources: Vec::new(),
         });
+        let known = partial.sources.iter().position(|known| *known == source);
+        let by = known.unwrap_or(partial.sources.len()) as u32;
         let mut doubles = 0;
         for (n, block) in blocks {
             match partial.blocks.get_mut(n as usize) {
                 Some(place @ None) => {
-                    *place = Some(block);
+                    *place = Some((block, by));
                     partial.missing -= 1;
                 }
                 _ => doubles += 1,
             }
         }
-        if doubles < count && !partial.sources.contains(&source) {
+        if doubles < count && known.is_none() {
             partial.sources.push(source);
         }
         if partial.missing > 0 {
@@ -108,19 +156,29 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
         let Some(partial) = self.partials.remove(&piece) else { return (Put::Kept, doubles) };
         let token = Arc::new(());
         self.in_hand.insert(piece, Arc::downgrade(&token));
-        let blocks = partial.blocks.into_iter().flatten().collect();
-        (Put::Whole(Whole { piece, blocks, sources: partial.sources, token }), doubles)
+        let (blocks, sent_by) = partial.blocks.into_iter().flatten().unzip();
+        let failures = self.failures.iter().filter(|(failed, _)| *failed == piece);
+        let failures = failures.map(|(_, evidence)| evidence.clone()).collect();
+        (Put::Whole(Whole { piece, blocks, sources: partial.sources, sent_by, failures, token }), doubles)
     }
 
-    /// The workers are done with `piece`: `finished` when it passed its hash and is on disk, otherwise it is untouched again.
-    /// True when it was not finished before.
-    pub fn settle(&mut self, piece: PieceIndex, finished: bool) -> bool {
+    /// The workers are done with `piece`: it passed its hash and is on disk. True when it was not finished before.
+    pub fn finished(&mut self, piece: PieceIndex) -> bool {
         self.in_hand.remove(&piece);
-        if finished {
-            self.partials.remove(&piece);
-            return self.have.set(piece.0);
+        self.partials.remove(&piece);
+        self.failures.retain(|(failed, _)| *failed != piece);
+        self.have.set(piece.0)
+    }
+
+    /// The workers are done with `piece`: it is untouched again. `evidence`: what is to be remembered if it failed its hash.
+    pub fn failed(&mut self, piece: PieceIndex, evidence: Option<Evidence<S>>) {
+        self.in_hand.remove(&piece);
+        self.failures.extend(evidence.map(|evidence| (piece, Arc::new(evidence))));
+        let blocks = |failures: &VecDeque<(_, Arc<Evidence<S>>)>| failures.iter().map(|(_, e)| e.blocks.len()).sum();
+        let too_many = |sum: usize, count: usize| count > MAX_EVIDENCE || (sum > MAX_EVIDENCE_BLOCKS && count > 1);
+        while too_many(blocks(&self.failures), self.failures.len()) {
+            self.failures.pop_front();
         }
-        false
     }
 
     /// The content is not what was written any more: nothing is finished until it has been checked again.
@@ -135,66 +193,4 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Two pieces of three blocks each, the second one short.
-    fn vault() -> Vault<char, u8> {
-        let layout = Layout::new(3 * 16384, [5 * 16384 + 1]).expect("a valid layout");
-        Vault::new(layout)
-    }
-
-    const P: PieceIndex = PieceIndex(0);
-
-    #[test]
-    fn a_piece_is_whole_when_its_last_block_is_put_in_whoever_sent_it() {
-        let mut v = vault();
-        assert!(matches!(v.put(P, vec![(2, 'c'), (0, 'a')], 1), (Put::Kept, 0)));
-        assert_eq!(v.partials().map(|(p, b)| (p, b.count())).collect::<Vec<_>>(), [(P, 2)]);
-        let (Put::Whole(whole), 0) = v.put(P, vec![(1, 'b')], 2) else { panic!("not whole") };
-        assert_eq!((whole.blocks, whole.sources), (vec!['a', 'b', 'c'], vec![1, 2]));
-        assert_eq!(v.partials().count(), 0);
-        assert!(!v.have().get(0), "whole is not finished");
-    }
-
-    #[test]
-    fn a_block_counts_once_and_its_double_names_no_source() {
-        let mut v = vault();
-        v.put(P, vec![(0, 'a')], 1);
-        assert!(matches!(v.put(P, vec![(0, 'z')], 2), (Put::Kept, 1)));
-        let (Put::Whole(whole), _) = v.put(P, vec![(1, 'b'), (2, 'c')], 1) else { panic!("not whole") };
-        assert_eq!((whole.blocks, whole.sources), (vec!['a', 'b', 'c'], vec![1]));
-    }
-
-    #[test]
-    fn blocks_of_a_finished_piece_are_late() {
-        let mut v = vault();
-        let (Put::Whole(_whole), _) = v.put(P, vec![(0, 'a'), (1, 'b'), (2, 'c')], 1) else { panic!("not whole") };
-        assert!(matches!(v.put(P, vec![(0, 'a')], 1), (Put::Late, 1)), "in hand");
-        v.settle(P, true);
-        assert!(v.have().get(0));
-        assert!(matches!(v.put(P, vec![(0, 'a')], 1), (Put::Late, 1)), "finished");
-    }
-
-    #[test]
-    fn after_a_failed_hash_the_piece_is_untouched() {
-        let mut v = vault();
-        v.put(P, vec![(0, 'a'), (1, 'b'), (2, 'c')], 1);
-        v.settle(P, false);
-        assert!(!v.have().get(0));
-        assert!(matches!(v.put(P, vec![(0, 'a')], 1), (Put::Kept, 0)));
-    }
-
-    #[test]
-    fn a_restart_keeps_what_the_workers_hold_and_forgets_what_is_lost() {
-        let mut v = vault();
-        let (Put::Whole(held), _) = v.put(P, vec![(0, 'a'), (1, 'b'), (2, 'c')], 1) else { panic!("not whole") };
-        let (Put::Whole(lost), _) = v.put(PieceIndex(1), vec![(0, 'a'), (1, 'b'), (2, 'c')], 1) else {
-            panic!("not whole")
-        };
-        drop(lost);
-        v.reclaim();
-        assert_eq!(v.in_hand().collect::<Vec<_>>(), [P]);
-        drop(held);
-    }
-}
+mod tests;

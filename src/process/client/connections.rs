@@ -114,6 +114,13 @@ impl Client {
         }
     }
 
+    pub(super) fn lost(&mut self, key: PeerKey, piece: PieceIndex) {
+        self.picker.lost(key, piece);
+        self.settle_leases();
+        self.interest(key);
+        self.freed = true;
+    }
+
     /// Tells a peer when it becomes interesting or ceases to be.
     pub(super) fn interest(&mut self, key: PeerKey) {
         let interesting = self.picker.interesting(key);

@@ -10,7 +10,12 @@ use crate::protocol::BLOCK_BYTES;
 impl Client {
     pub(super) fn landed(&mut self, piece: PieceIndex, blocks: &[u32]) {
         for block in blocks {
-            self.picker.received(Run { piece, first: *block, blocks: 1 });
+            // One of the two that were asked has delivered it and knows; the other learns it here.
+            for (key, run) in self.picker.received(Run { piece, first: *block, blocks: 1 }).doubled {
+                if let Some(connection) = self.peers.get(&key) {
+                    let _ = connection.addr.cast(peer::Msg::Cancel { run });
+                }
+            }
         }
         // Blocks that come late open their piece again; they are in memory, whether the budget likes it or not.
         if self.picker.is_open(piece) && !self.leases.contains_key(&piece) {
@@ -51,7 +56,9 @@ impl Client {
             lease = budget.try_reserve(bytes).or_else(|| stuck.then(|| budget.reserve_anyway(bytes)));
             lease.is_some()
         };
-        match self.picker.grant(key, connection.wants, clock::since_start(), may_open) {
+        let rate = connection.counts.download_rate.load(Ordering::Relaxed);
+        let ask = Ask { key, blocks: connection.wants, rate, fast: connection.fast };
+        match self.picker.grant(ask, clock::since_start(), may_open) {
             Grant::Run(run) => {
                 self.waiting.remove(&key);
                 connection.wants = 0;

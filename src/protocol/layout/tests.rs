@@ -91,8 +91,12 @@ proptest! {
                 per_file[range.file] += range.length;
             }
             at += u64::from(blocks);
+            let mut one = crate::protocol::Bitfield::new(l.pieces());
+            one.set(piece.0);
+            prop_assert_eq!(l.bytes_of(&one), u64::from(blocks));
         }
         prop_assert_eq!(at, total);
+        prop_assert_eq!(l.bytes_of(&crate::protocol::Bitfield::full(l.pieces())), total);
         prop_assert_eq!(per_file, files);
     }
 }

@@ -1,12 +1,17 @@
-//! The open pieces, block by block: free, asked for, or here.
+//! The open pieces, block by block: free, asked for, or here; and how much is asked of whom.
 //!
 //! A piece of which no block is asked for or here does not stay open: [`OpenPieces::give_back`] tells that it was closed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::PeerKey;
-use crate::protocol::{Layout, PieceIndex, Run};
+use super::{PeerKey, Received};
+use crate::protocol::{BLOCK_BYTES, Layout, PieceIndex, Run};
+
+/// A peer that would fetch a whole piece in less than this is left alone with the pieces that it began.
+const WHOLE_PIECE: u64 = 20;
+/// Most blocks taken over at once: they are here soon, and then the one that had them is told.
+const HELP_BLOCKS: u32 = 4;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Block {
@@ -18,24 +23,12 @@ enum Block {
     Here,
 }
 
-/// Who may be asked for blocks of a piece.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum From {
-    Anyone,
-    /// Whoever is asked first, and then nobody else while that one has something to deliver: the piece failed its hash, and the
-    /// next failure is to name its author.
-    First,
-    Only(PeerKey),
-}
-
-impl From {
-    fn admits(self, key: PeerKey, asked: u32) -> bool {
-        matches!(self, Self::Anyone | Self::First) || self == Self::Only(key) || asked == 0
-    }
-}
-
 struct OpenPiece {
-    from: From,
+    /// To be fetched from one peer and no other while that one has something to deliver: the piece failed its hash, and the next
+    /// failure is to name its author.
+    alone: bool,
+    /// Who was last asked for free blocks and gave none of them back.
+    keeper: Option<PeerKey>,
     blocks: Vec<Block>,
     free: u32,
     here: u32,
@@ -44,17 +37,51 @@ struct OpenPiece {
     bytes: u32,
 }
 
+/// What is asked of a peer.
+#[derive(Clone, Copy, Default)]
+struct Load {
+    /// Bytes per second that it gives; 0: not known.
+    rate: u64,
+    /// Blocks asked of it and not here.
+    out: u32,
+}
+
+impl Load {
+    /// How long it takes to deliver what is out and `more` blocks besides, as far as that is known.
+    fn takes(self, more: u32) -> Option<Duration> {
+        let bytes = u64::from(self.out + more) * u64::from(BLOCK_BYTES);
+        (bytes * 1000).checked_div(self.rate).map(Duration::from_millis)
+    }
+}
+
+/// Whose blocks a peer without any of its own takes over.
+#[derive(Clone, Copy)]
+pub(super) struct Help {
+    /// Blocks that were asked for later than so long ago are left alone.
+    pub(super) after: Duration,
+    /// So many times faster than whoever was asked the helper has to be.
+    pub(super) faster: u32,
+    /// The same as `after`, for pieces that are to come from one peer.
+    pub(super) alone_after: Duration,
+}
+
 /// The pieces that are being fetched.
-#[derive(Default)]
 pub(super) struct OpenPieces {
     pieces: BTreeMap<PieceIndex, OpenPiece>,
-    /// Those with a free block, in the order in which they were opened: the oldest is completed first.
+    /// Those with a free block. Before others goes what was opened first, or what comes first in the content (`in_order`).
     loose: Vec<PieceIndex>,
+    in_order: bool,
+    loads: BTreeMap<PeerKey, Load>,
     bytes: u64,
     asked: u64,
 }
 
 impl OpenPieces {
+    pub(super) fn new(in_order: bool) -> Self {
+        let (pieces, loads) = (BTreeMap::new(), BTreeMap::new());
+        Self { pieces, loose: Vec::new(), in_order, loads, bytes: 0, asked: 0 }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.pieces.len()
     }
@@ -65,6 +92,11 @@ impl OpenPieces {
 
     pub(super) fn asked(&self) -> u64 {
         self.asked
+    }
+
+    /// Blocks that this peer was asked for and that are not here.
+    pub(super) fn asked_of(&self, key: PeerKey) -> u32 {
+        self.loads.get(&key).map_or(0, |load| load.out)
     }
 
     pub(super) fn contains(&self, piece: PieceIndex) -> bool {
@@ -81,14 +113,24 @@ impl OpenPieces {
         self.asked == 0 && self.loose.len() == self.pieces.len()
     }
 
+    /// Notes how fast a peer is, in bytes per second; 0: not known.
+    pub(super) fn is_at(&mut self, key: PeerKey, rate: u64) {
+        self.loads.entry(key).or_default().rate = rate;
+    }
+
+    /// True for a peer that fetches a piece of so many bytes so soon that it is best left alone with it.
+    pub(super) fn fetches_whole(&self, key: PeerKey, bytes: u32) -> bool {
+        self.loads.get(&key).is_some_and(|load| load.rate.saturating_mul(WHOLE_PIECE) >= u64::from(bytes.max(1)))
+    }
+
     /// Opens a piece with all blocks free.
-    pub(super) fn open(&mut self, piece: PieceIndex, layout: &Layout, from: From) {
+    pub(super) fn open(&mut self, piece: PieceIndex, layout: &Layout, alone: bool) {
         let (count, bytes) = (layout.blocks_in(piece), layout.piece_length(piece));
         let blocks = vec![Block::Free; count as usize];
-        let opened = OpenPiece { from, blocks, free: count, here: 0, free_from: 0, bytes };
+        let opened = OpenPiece { alone, keeper: None, blocks, free: count, here: 0, free_from: 0, bytes };
         if self.pieces.insert(piece, opened).is_none() {
             self.bytes += u64::from(bytes);
-            self.loose.push(piece);
+            self.loosen(piece);
         }
     }
 
@@ -97,55 +139,79 @@ impl OpenPieces {
         let Some(closed) = self.pieces.remove(&piece) else { return false };
         self.bytes -= u64::from(closed.bytes);
         self.asked -= u64::from(closed.asked());
+        for block in closed.blocks {
+            if let Block::Asked { of, also, .. } = block {
+                less(&mut self.loads, of);
+                also.into_iter().for_each(|also| less(&mut self.loads, also));
+            }
+        }
         self.loose.retain(|loose| *loose != piece);
         true
     }
 
-    /// Free blocks of the oldest piece that has some and passes `has`, at most `most` that follow each other.
+    fn loosen(&mut self, piece: PieceIndex) {
+        let at = if self.in_order { self.loose.partition_point(|loose| *loose < piece) } else { self.loose.len() };
+        self.loose.insert(at, piece);
+    }
+
+    /// At most `most` free blocks that follow each other, of a piece that passes `has`: one that this peer began, or else the first.
+    /// What another peer is soon done with is left to that one, unless `share`.
     pub(super) fn ask_free(
         &mut self,
-        of: PeerKey,
+        key: PeerKey,
         most: u32,
         now: Duration,
+        share: bool,
         has: impl Fn(PieceIndex) -> bool,
     ) -> Option<Run> {
-        let admits = |piece: &PieceIndex| self.pieces.get(piece).is_some_and(|open| open.from.admits(of, open.asked()));
-        let at = self.loose.iter().position(|piece| has(*piece) && admits(piece))?;
-        let piece = self.loose[at];
-        let open = self.pieces.get_mut(&piece)?;
-        let run = open.ask_free(piece, most, Block::Asked { of, also: None, since: now })?;
-        if open.from != From::Anyone {
-            open.from = From::Only(of);
+        let mut first = None;
+        for (at, piece) in self.loose.iter().enumerate().filter(|(_, piece)| has(**piece)) {
+            let Some(open) = self.pieces.get(piece) else { continue };
+            if open.keeper == Some(key) && !self.in_order {
+                first = Some(at);
+                break;
+            }
+            let kept = open.keeper.filter(|keeper| *keeper != key && open.asked() > 0);
+            let fine = kept.is_none_or(|keeper| !open.alone && (share || !self.fetches_whole(keeper, open.bytes)));
+            if first.is_none() && fine {
+                first = Some(at);
+            }
         }
+        let at = first?;
+        let piece = *self.loose.get(at)?;
+        let open = self.pieces.get_mut(&piece)?;
+        let run = open.ask_free(piece, most, Block::Asked { of: key, also: None, since: now })?;
+        open.keeper = Some(key);
         self.asked += u64::from(run.blocks);
+        self.loads.entry(key).or_default().out += run.blocks;
         if open.free == 0 {
             self.loose.remove(at);
         }
         Some(run)
     }
 
-    /// Blocks that one other peer was asked for no later than `before`, those asked for longest: the later half of them,
-    /// at most `most`. Of a piece that is fetched from one peer alone, only when that one has had them since `long_before`.
+    /// Blocks that one other peer was asked for the longest, who is late with them or slower than this peer: the later half of them,
+    /// so that the two meet in the middle, at most `most`.
     pub(super) fn ask_second(
         &mut self,
         key: PeerKey,
         most: u32,
         now: Duration,
-        (before, long_before): (Duration, Option<Duration>),
+        help: Help,
         has: impl Fn(PieceIndex) -> bool,
     ) -> Option<Run> {
         let mut oldest: Option<(Duration, Run)> = None;
         for (piece, open) in self.pieces.iter().filter(|(piece, open)| open.asked() > 0 && has(**piece)) {
-            let before = if open.from == From::Anyone { Some(before) } else { long_before };
-            let Some(before) = before else { continue };
-            for (since, first, blocks) in open.single_stretches(key) {
-                if since <= before && oldest.is_none_or(|(best, _)| since < best) {
+            for (of, since, first, blocks) in open.single_stretches(key) {
+                if oldest.is_none_or(|(best, _)| since < best)
+                    && self.may_help(key, of, now.saturating_sub(since), help, open.alone)
+                {
                     oldest = Some((since, Run { piece: *piece, first, blocks }));
                 }
             }
         }
         let (_, stretch) = oldest?;
-        let blocks = stretch.blocks.div_ceil(2).min(most);
+        let blocks = stretch.blocks.div_ceil(2).min(most).min(HELP_BLOCKS);
         let run = Run { first: stretch.first + stretch.blocks - blocks, blocks, ..stretch };
         let open = self.pieces.get_mut(&run.piece)?;
         for block in open.blocks.iter_mut().skip(run.first as usize).take(blocks as usize) {
@@ -153,41 +219,67 @@ impl OpenPieces {
                 (*also, *since) = (Some(key), now);
             }
         }
+        self.loads.entry(key).or_default().out += blocks;
         Some(run)
     }
 
-    /// Blocks of a run are here. Returns how many were not before.
-    pub(super) fn arrived(&mut self, run: Run) -> u32 {
-        let Some(open) = self.pieces.get_mut(&run.piece) else { return 0 };
-        let (asked, mut news) = (open.asked(), 0);
-        for block in open.blocks.iter_mut().skip(run.first as usize).take(run.blocks as usize) {
-            if *block == Block::Here {
-                continue;
-            }
-            open.free -= u32::from(*block == Block::Free);
-            *block = Block::Here;
-            news += 1;
+    /// Whether `helper` may be asked for what `of` was asked for `age` ago.
+    fn may_help(&self, helper: PeerKey, of: PeerKey, age: Duration, help: Help, alone: bool) -> bool {
+        let load = |key| self.loads.get(&key).copied().unwrap_or_default();
+        if age < if alone { help.alone_after } else { help.after } {
+            return false;
         }
-        open.here += news;
+        let (Some(theirs), ours) = (load(of).takes(0), load(helper).takes(1)) else { return true };
+        // What it has out takes that long, so whatever of it is out for twice as long is late.
+        age >= help.after + 2 * theirs || (!alone && ours.is_some_and(|ours| help.faster * ours < theirs))
+    }
+
+    /// Blocks of a run are here.
+    pub(super) fn arrived(&mut self, run: Run) -> Received {
+        let mut received = Received::default();
+        let Some(open) = self.pieces.get_mut(&run.piece) else { return received };
+        let asked = open.asked();
+        for (n, block) in run.numbers().zip(open.blocks.iter_mut().skip(run.first as usize)) {
+            match *block {
+                Block::Here => continue,
+                Block::Free => open.free -= 1,
+                Block::Asked { of, also, .. } => {
+                    less(&mut self.loads, of);
+                    if let Some(also) = also {
+                        less(&mut self.loads, also);
+                        let block = Run { piece: run.piece, first: n, blocks: 1 };
+                        received.doubled.extend([(of, block), (also, block)]);
+                    }
+                }
+            }
+            *block = Block::Here;
+            received.news += 1;
+        }
+        open.here += received.news;
         self.asked -= u64::from(asked - open.asked());
         if open.free == 0 {
             self.loose.retain(|loose| *loose != run.piece);
         }
-        news
+        received
     }
 
     /// A peer was asked for blocks of this run in vain. True when that closed the piece.
     pub(super) fn give_back(&mut self, of: PeerKey, run: Run) -> bool {
         let Some(open) = self.pieces.get_mut(&run.piece) else { return false };
         let was_loose = open.free > 0;
-        if open.from == From::Only(of) {
-            open.from = From::First;
+        let (given, freed) = open.give_back(of, run);
+        if let Some(load) = self.loads.get_mut(&of) {
+            load.out -= given;
         }
-        self.asked -= u64::from(open.give_back(of, run));
-        if open.free > 0 && !was_loose {
-            self.loose.push(run.piece);
+        if given > 0 && open.keeper == Some(of) {
+            open.keeper = None;
         }
-        open.is_untouched() && self.close(run.piece)
+        self.asked -= u64::from(freed);
+        let (loose, untouched) = (open.free > 0 && !was_loose, open.is_untouched());
+        if loose {
+            self.loosen(run.piece);
+        }
+        untouched && self.close(run.piece)
     }
 
     /// A peer delivers nothing any more. Returns the pieces that this closed.
@@ -196,6 +288,19 @@ impl OpenPieces {
         let held: Vec<Run> =
             held.map(|(piece, open)| Run { piece: *piece, first: 0, blocks: open.blocks.len() as u32 }).collect();
         held.into_iter().filter(|run| self.give_back(of, *run)).map(|run| run.piece).collect()
+    }
+
+    /// A peer is gone, and what it was asked for with it. Returns the pieces that this closed.
+    pub(super) fn left(&mut self, key: PeerKey) -> Vec<PieceIndex> {
+        let closed = if self.asked_of(key) > 0 { self.give_back_all(key) } else { Vec::new() };
+        self.loads.remove(&key);
+        closed
+    }
+}
+
+fn less(loads: &mut BTreeMap<PeerKey, Load>, key: PeerKey) {
+    if let Some(load) = loads.get_mut(&key) {
+        load.out -= 1;
     }
 }
 
@@ -226,22 +331,24 @@ impl OpenPiece {
         Some(Run { piece, first: first as u32, blocks })
     }
 
-    /// Stretches of blocks that one and the same peer, not `key`, was asked for at one time: since when, first, how many.
-    fn single_stretches(&self, key: PeerKey) -> impl Iterator<Item = (Duration, u32, u32)> + '_ {
+    /// Stretches of blocks that one and the same peer, not `key`, was asked for at one time: who, since when, first, how many.
+    fn single_stretches(&self, key: PeerKey) -> impl Iterator<Item = (PeerKey, Duration, u32, u32)> + '_ {
         let stretches = self.blocks.chunk_by(|a, b| a == b).scan(0, |next, stretch| {
             let first = *next;
             *next += stretch.len() as u32;
             Some((first, stretch))
         });
         stretches.filter_map(move |(first, stretch)| match stretch {
-            [Block::Asked { of, also: None, since }, ..] if *of != key => Some((*since, first, stretch.len() as u32)),
+            [Block::Asked { of, also: None, since }, ..] if *of != key => {
+                Some((*of, *since, first, stretch.len() as u32))
+            }
             _ => None,
         })
     }
 
-    /// Returns how many blocks became free.
-    fn give_back(&mut self, key: PeerKey, run: Run) -> u32 {
-        let mut freed = 0;
+    /// Returns how many blocks the peer was asked for, and how many of them became free.
+    fn give_back(&mut self, key: PeerKey, run: Run) -> (u32, u32) {
+        let (mut given, mut freed) = (0, 0);
         for (n, block) in run.numbers().zip(self.blocks.iter_mut().skip(run.first as usize)) {
             let Block::Asked { of, also, since } = *block else { continue };
             *block = match also {
@@ -254,8 +361,9 @@ impl OpenPiece {
                 Some(other) if other == key => Block::Asked { of, also: None, since },
                 _ => continue,
             };
+            given += 1;
         }
         self.free += freed;
-        freed
+        (given, freed)
     }
 }

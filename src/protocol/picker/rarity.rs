@@ -92,8 +92,8 @@ impl Rarity {
         }
     }
 
-    /// One peer fewer has the piece.
-    fn one_fewer(&mut self, piece: u32) {
+    /// One peer fewer has the piece. There has to be one.
+    pub(super) fn one_fewer(&mut self, piece: u32) {
         let count = self.counts[piece as usize] as usize;
         self.counts[piece as usize] -= 1;
         if self.contains(piece) {
@@ -141,6 +141,19 @@ impl Rarity {
         self.order.swap(a as usize, b as usize);
         for place in [a, b] {
             self.places[self.order[place as usize] as usize] = place;
+        }
+    }
+
+    /// How many peers have it, those that have everything not counted.
+    pub(super) fn count(&self, piece: u32) -> u32 {
+        self.counts[piece as usize]
+    }
+
+    /// The waiting piece with the lowest number that the peer has.
+    pub(super) fn lowest(&self, has: &Has) -> Option<u32> {
+        match has {
+            Has::All => self.waiting.iter_ones().next(),
+            Has::Some(pieces) => self.waiting.ones_in_both(pieces, 0).next(),
         }
     }
 

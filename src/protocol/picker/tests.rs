@@ -27,11 +27,23 @@ fn layout(pieces: u32, blocks: u32) -> Layout {
 
 /// A picker with these pieces had, and peers that have these.
 fn swarm(have: &str, peers: &[(PeerKey, &str)]) -> Picker {
-    let mut picker = Picker::new(layout(have.len() as u32, 4), &field(have), std::iter::empty(), 7);
+    let mut picker = wanting_all(layout(have.len() as u32, 4), &field(have), 7);
     for (key, pieces) in peers {
         picker.joined(*key, field(pieces));
     }
     picker
+}
+
+const RAREST: Picking = Picking { sequential: false, endgame_from: 100, seed: 7 };
+
+fn wanting_all(layout: Layout, have: &Bitfield, seed: u64) -> Picker {
+    let all = Bitfield::full(layout.pieces());
+    Picker::new(layout, have, &all, std::iter::empty(), Picking { seed, ..RAREST })
+}
+
+/// Of a peer whose rate is not known.
+fn ask(key: PeerKey, blocks: u32) -> Ask {
+    Ask { key, blocks, rate: 0, fast: false }
 }
 
 fn run(piece: u32, first: u32, blocks: u32) -> Run {
@@ -39,12 +51,12 @@ fn run(piece: u32, first: u32, blocks: u32) -> Run {
 }
 
 fn grant(picker: &mut Picker, key: PeerKey, blocks: u32) -> Grant {
-    picker.grant(key, blocks, T0, |_| true)
+    picker.grant(ask(key, blocks), T0, |_| true)
 }
 
 /// The same after a second without an answer: time for the endgame, not yet for help before it.
 fn late(picker: &mut Picker, key: PeerKey, blocks: u32) -> Grant {
-    picker.grant(key, blocks, Duration::from_secs(1), |_| true)
+    picker.grant(ask(key, blocks), Duration::from_secs(1), |_| true)
 }
 
 fn granted(piece: u32, first: u32, blocks: u32) -> Grant {
@@ -101,7 +113,7 @@ fn a_peer_that_becomes_a_seed_makes_no_piece_less_rare_than_another() {
 #[test]
 fn equally_rare_pieces_come_in_an_order_that_the_seed_decides() {
     let drawn = |seed| {
-        let mut p = Picker::new(layout(100, 4), &Bitfield::new(100), std::iter::empty(), seed);
+        let mut p = wanting_all(layout(100, 4), &Bitfield::new(100), seed);
         p.joined(A, Bitfield::full(100));
         order(&mut p, A, 100)
     };
@@ -114,7 +126,7 @@ fn equally_rare_pieces_come_in_an_order_that_the_seed_decides() {
 #[test]
 fn the_first_four_pieces_are_picked_at_random_whatever_their_rarity() {
     let first = |seed| {
-        let mut p = Picker::new(layout(50, 4), &Bitfield::new(50), std::iter::empty(), seed);
+        let mut p = wanting_all(layout(50, 4), &Bitfield::new(50), seed);
         p.joined(A, Bitfield::full(50));
         let mut common = Bitfield::full(50);
         common.clear(0);
@@ -152,7 +164,7 @@ fn a_peer_without_anything_wanted_is_not_interesting() {
 fn no_piece_is_opened_without_memory_and_the_question_names_its_length() {
     let mut p = swarm("..", &[(A, "xx")]);
     let mut asked = Vec::new();
-    let refused = p.grant(A, 2, T0, |bytes| {
+    let refused = p.grant(ask(A, 2), T0, |bytes| {
         asked.push(bytes);
         false
     });
@@ -160,7 +172,7 @@ fn no_piece_is_opened_without_memory_and_the_question_names_its_length() {
     assert_eq!((p.open_pieces(), p.open_bytes(), p.in_flight()), (0, 0, 0));
     assert!(matches!(grant(&mut p, A, 2), Grant::Run(_)));
     assert_eq!((p.open_pieces(), p.open_bytes(), p.in_flight()), (1, 4 * u64::from(BLOCK_BYTES), 2));
-    let rest = p.grant(A, 2, T0, |_| panic!("an open piece needs no new memory"));
+    let rest = p.grant(ask(A, 2), T0, |_| panic!("an open piece needs no new memory"));
     assert!(matches!(rest, Grant::Run(Run { first: 2, blocks: 2, .. })));
 }
 
@@ -168,7 +180,7 @@ fn no_piece_is_opened_without_memory_and_the_question_names_its_length() {
 fn blocks_that_are_given_back_go_to_the_next_who_asks() {
     let mut p = swarm(".", &[(A, "x"), (B, "x")]);
     assert_eq!(grant(&mut p, A, 4), granted(0, 0, 4));
-    assert_eq!(p.received(run(0, 1, 1)), 1);
+    assert_eq!(p.received(run(0, 1, 1)).news, 1);
     p.give_back(A, run(0, 0, 4));
     assert_eq!(p.in_flight(), 0);
     assert_eq!([4, 4].map(|n| grant(&mut p, B, n)), [granted(0, 0, 1), granted(0, 2, 2)]);
@@ -196,11 +208,11 @@ fn blocks_that_come_late_open_their_piece_again() {
     assert_eq!(grant(&mut p, A, 4), granted(0, 0, 4));
     p.give_back(A, run(0, 0, 4));
     assert_eq!(p.open_pieces(), 0);
-    assert_eq!(p.received(run(0, 0, 2)), 2);
-    assert_eq!(p.received(run(0, 0, 2)), 0, "they came twice");
+    assert_eq!(p.received(run(0, 0, 2)).news, 2);
+    assert_eq!(p.received(run(0, 0, 2)).news, 0, "they came twice");
     assert_eq!(grant(&mut p, A, 4), granted(0, 2, 2));
-    assert_eq!(p.received(run(0, 4, 9)), 0, "no such blocks");
-    assert_eq!(p.received(run(9, 0, 1)), 0, "no such piece");
+    assert_eq!(p.received(run(0, 4, 9)).news, 0, "no such blocks");
+    assert_eq!(p.received(run(9, 0, 1)).news, 0, "no such piece");
 }
 
 #[test]
@@ -219,8 +231,8 @@ fn a_piece_that_failed_its_hash_is_fetched_anew() {
 #[test]
 fn a_download_goes_on_with_the_blocks_that_are_here() {
     let partial = [(PieceIndex(1), field(".xx.")), (PieceIndex(0), field("xxxx")), (PieceIndex(2), field("...."))];
-    let mut p = Picker::new(layout(4, 4), &field("x..."), partial.into_iter(), 7);
-    assert_eq!(p.partition(), Partition { have: 1, want: 2, in_flight: 1, astray: 0 });
+    let mut p = Picker::new(layout(4, 4), &field("x..."), &field("xxxx"), partial.into_iter(), RAREST);
+    assert_eq!(p.partition(), Partition { have: 1, want: 2, in_flight: 1, ..Partition::default() });
     p.joined(A, field("xx.."));
     assert_eq!([4, 4, 4].map(|n| grant(&mut p, A, n)), [granted(1, 0, 1), granted(1, 3, 1), Grant::Later]);
 }
@@ -237,15 +249,15 @@ fn in_the_endgame_the_second_peer_begins_at_the_far_end() {
     assert_eq!(p.in_flight(), 4, "each block counts once");
     p.left(A);
     assert_eq!(p.in_flight(), 4, "the others were asked too");
-    let again = p.grant(C, 4, Duration::from_secs(2), |_| true);
+    let again = p.grant(ask(C, 4), Duration::from_secs(2), |_| true);
     assert_eq!(again, granted(0, 2, 2), "with one peer left a block may be asked of another");
 }
 
 #[test]
 fn in_the_endgame_too_what_was_asked_for_just_now_is_not_fetched_twice() {
     let mut p = swarm(".", &[(A, "x"), (B, "x")]);
-    p.grant(A, 4, Duration::from_secs(5), |_| true);
-    let at = |p: &mut Picker, ms| p.grant(B, 4, Duration::from_millis(ms), |_| true);
+    p.grant(ask(A, 4), Duration::from_secs(5), |_| true);
+    let at = |p: &mut Picker, ms| p.grant(ask(B, 4), Duration::from_millis(ms), |_| true);
     assert_eq!([5249, 5250].map(|ms| at(&mut p, ms)), [Grant::Later, granted(0, 2, 2)]);
 }
 
@@ -255,19 +267,19 @@ fn the_last_block_held_by_a_silent_peer_does_not_stop_the_download() {
     let Grant::Run(last) = grant(&mut p, A, 4) else { panic!("nothing granted") };
     p.received(run(3, 0, 3));
     assert_eq!(late(&mut p, B, 4), granted(3, 3, 1));
-    assert_eq!(p.received(run(3, 3, 1)), 1);
+    assert_eq!(p.received(run(3, 3, 1)).news, 1);
     p.finished(last.piece);
     assert_eq!(p.partition(), Partition { have: 4, ..Partition::default() });
     p.give_back(A, last);
-    assert_eq!(p.received(last), 0);
+    assert_eq!(p.received(last).news, 0);
     assert_eq!((p.in_flight(), p.open_pieces()), (0, 0));
 }
 
 #[test]
 fn before_the_endgame_help_comes_only_for_old_requests_and_from_idle_peers() {
     let mut p = swarm("xxxx..", &[(A, "....x."), (B, "....x.")]);
-    assert_eq!(p.grant(A, 4, Duration::from_secs(5), |_| true), granted(4, 0, 4));
-    let at = |p: &mut Picker, ms| p.grant(B, 4, Duration::from_millis(ms), |_| true);
+    assert_eq!(p.grant(ask(A, 4), Duration::from_secs(5), |_| true), granted(4, 0, 4));
+    let at = |p: &mut Picker, ms| p.grant(ask(B, 4), Duration::from_millis(ms), |_| true);
     assert_eq!([6999, 7000].map(|ms| at(&mut p, ms)), [Grant::Later, granted(4, 2, 2)]);
 }
 
@@ -275,16 +287,16 @@ fn before_the_endgame_help_comes_only_for_old_requests_and_from_idle_peers() {
 fn the_oldest_request_is_helped_first() {
     let mut p = swarm("..", &[(A, "xx"), (B, "xx"), (C, "xx")]);
     let at = Duration::from_secs;
-    let Grant::Run(first) = p.grant(A, 4, at(1), |_| true) else { panic!("nothing granted") };
-    p.grant(B, 4, at(2), |_| true);
-    let Grant::Run(help) = p.grant(C, 1, at(3), |_| true) else { panic!("nothing granted") };
+    let Grant::Run(first) = p.grant(ask(A, 4), at(1), |_| true) else { panic!("nothing granted") };
+    p.grant(ask(B, 4), at(2), |_| true);
+    let Grant::Run(help) = p.grant(ask(C, 1), at(3), |_| true) else { panic!("nothing granted") };
     assert_eq!((help.piece, help.first), (first.piece, 3));
 }
 
 #[test]
 fn pieces_of_one_byte_and_short_last_pieces_are_granted_whole() {
     let layout = Layout::new(20_000, [50_001]).expect("a valid layout");
-    let mut p = Picker::new(layout, &Bitfield::new(3), std::iter::empty(), 0);
+    let mut p = wanting_all(layout, &Bitfield::new(3), 0);
     p.joined(A, Bitfield::full(3));
     let mut blocks: Vec<u32> = Vec::new();
     while let Grant::Run(run) = grant(&mut p, A, 64) {

@@ -162,9 +162,9 @@ impl Connection<'_> {
         if !self.side.fast {
             return Err(End::Misbehaved("uses the fast extension, which its handshake did not claim".to_owned()));
         }
-        match self.pipeline.rejected(range) {
+        match self.pipeline.rejected(range, self.now) {
             Ok(landed) => {
-                self.give_back(landed);
+                landed.into_iter().for_each(|landed| self.give_back(landed));
                 Ok(())
             }
             Err(Stray::Late) => Ok(()),

@@ -56,6 +56,17 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// Another peer was faster: these blocks need not come.
+    pub(super) fn cancelled_by_us(&mut self, run: Run) {
+        let (layout, out) = (self.layout, &mut self.out);
+        let range = |piece, n| layout.block(piece, n);
+        for landed in self.pipeline.cancel_blocks(run, range, |range| out.message(&Message::Cancel(range))) {
+            self.give_back(landed);
+        }
+        self.request();
+        self.ask();
+    }
+
     /// They answer no more requests. Without the fast extension what was out is lost; with it each request is answered or rejected.
     pub(super) fn choked_by_them(&mut self) {
         self.am_choked = true;

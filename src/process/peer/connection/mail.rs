@@ -21,6 +21,7 @@ impl Connection<'_> {
             Msg::Choke { choked } => self.choke(choked),
             Msg::Suggest { pieces } => self.suggest(&pieces),
             Msg::Finished { piece } => self.finished(piece)?,
+            Msg::Cancel { run } => self.cancelled_by_us(run),
             Msg::Swarm { peers } => self.tell_of_swarm(&peers),
             Msg::Close { reason } => return Err(End::Goodbye(reason.to_owned())),
             Msg::Read { ranges, blocks } => self.send_blocks(ranges, blocks),

@@ -1,0 +1,229 @@
+//! Blocks drawn as letters, senders as numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::protocol::BLOCK_BYTES;
+
+/// Two pieces of three blocks each, the second one short.
+fn vault() -> Vault<char, u8> {
+    let layout = Layout::new(3 * 16384, [5 * 16384 + 1]).expect("a valid layout");
+    Vault::new(layout)
+}
+
+const P: PieceIndex = PieceIndex(0);
+
+#[test]
+fn a_piece_is_whole_when_its_last_block_is_put_in_whoever_sent_it() {
+    let mut v = vault();
+    assert!(matches!(v.put(P, vec![(2, 'c'), (0, 'a')], 1), (Put::Kept, 0)));
+    assert_eq!(v.partials().map(|(p, b)| (p, b.count())).collect::<Vec<_>>(), [(P, 2)]);
+    let (Put::Whole(whole), 0) = v.put(P, vec![(1, 'b')], 2) else { panic!("not whole") };
+    assert_eq!((whole.blocks, whole.sources), (vec!['a', 'b', 'c'], vec![1, 2]));
+    assert_eq!(v.partials().count(), 0);
+    assert!(!v.have().get(0), "whole is not finished");
+}
+
+#[test]
+fn a_block_counts_once_and_its_double_names_no_source() {
+    let mut v = vault();
+    v.put(P, vec![(0, 'a')], 1);
+    assert!(matches!(v.put(P, vec![(0, 'z')], 2), (Put::Kept, 1)));
+    let (Put::Whole(whole), _) = v.put(P, vec![(1, 'b'), (2, 'c')], 1) else { panic!("not whole") };
+    assert_eq!((whole.blocks, whole.sources), (vec!['a', 'b', 'c'], vec![1]));
+}
+
+#[test]
+fn blocks_of_a_finished_piece_are_late() {
+    let mut v = vault();
+    let (Put::Whole(_whole), _) = v.put(P, vec![(0, 'a'), (1, 'b'), (2, 'c')], 1) else { panic!("not whole") };
+    assert!(matches!(v.put(P, vec![(0, 'a')], 1), (Put::Late, 1)), "in hand");
+    assert_eq!([v.finished(P), v.finished(P)], [true, false]);
+    assert!(v.have().get(0));
+    assert!(matches!(v.put(P, vec![(0, 'a')], 1), (Put::Late, 1)), "finished");
+}
+
+#[test]
+fn after_a_failed_hash_the_piece_is_untouched() {
+    let mut v = vault();
+    v.put(P, vec![(0, 'a'), (1, 'b'), (2, 'c')], 1);
+    v.failed(P, None);
+    assert!(!v.have().get(0));
+    assert!(matches!(v.put(P, vec![(0, 'a')], 1), (Put::Kept, 0)));
+}
+
+#[test]
+fn a_restart_keeps_what_the_workers_hold_and_forgets_what_is_lost() {
+    let mut v = vault();
+    let (Put::Whole(held), _) = v.put(P, vec![(0, 'a'), (1, 'b'), (2, 'c')], 1) else { panic!("not whole") };
+    let (Put::Whole(lost), _) = v.put(PieceIndex(1), vec![(0, 'a'), (1, 'b'), (2, 'c')], 1) else {
+        panic!("not whole")
+    };
+    drop(lost);
+    v.reclaim();
+    assert_eq!(v.in_hand().collect::<Vec<_>>(), [P]);
+    drop(held);
+}
+
+/// A hash that no two letters share.
+fn hash(block: &char) -> [u8; 20] {
+    [*block as u8; 20]
+}
+
+/// One piece of four blocks; the right ones are `abcd`.
+fn four() -> Vault<char, u8> {
+    Vault::new(Layout::new(4 * BLOCK_BYTES, [4 * u64::from(BLOCK_BYTES)]).expect("a valid layout"))
+}
+
+/// Puts in a piece as it is drawn, block by block, a digit for who sent it below each letter. The whole piece when it is one.
+fn send(v: &mut Vault<char, u8>, letters: &str, senders: &str) -> Option<Whole<char, u8>> {
+    let mut whole = None;
+    for ((n, letter), by) in (0..).zip(letters.chars()).zip(senders.bytes()) {
+        if let (Put::Whole(all), _) = v.put(P, vec![(n, letter)], by - b'0') {
+            whole = Some(all);
+        }
+    }
+    whole
+}
+
+/// The hash of the piece failed: what is remembered goes back into the vault. True when there was something.
+fn fail(v: &mut Vault<char, u8>, letters: &str, senders: &str) -> bool {
+    let evidence = send(v, letters, senders).expect("a whole piece").evidence(hash);
+    let some = evidence.is_some();
+    v.failed(P, evidence);
+    some
+}
+
+#[test]
+fn of_several_who_sent_a_bad_piece_only_the_liar_is_named() {
+    let mut v = four();
+    assert!(fail(
+        &mut v, //
+        "abXd", "1231",
+    ));
+    assert_eq!(send(&mut v, "abcd", "4444").expect("whole").liars(hash), [3]);
+}
+
+#[test]
+fn a_liar_is_named_when_it_sends_the_right_blocks_itself_the_next_time() {
+    let mut v = four();
+    fail(&mut v, "aXcd", "1122");
+    assert_eq!(send(&mut v, "abcd", "1111").expect("whole").liars(hash), [1]);
+}
+
+#[test]
+fn several_liars_in_several_failures_are_each_named_once() {
+    let mut v = four();
+    fail(&mut v, "XbXd", "1212");
+    fail(&mut v, "abcX", "3124");
+    assert_eq!(send(&mut v, "abcd", "2222").expect("whole").liars(hash), [1, 4]);
+}
+
+#[test]
+fn one_who_sent_a_bad_piece_alone_needs_no_evidence() {
+    let mut v = four();
+    assert!(!fail(&mut v, "abcX", "1111"));
+    assert_eq!(send(&mut v, "abcd", "2345").expect("whole").liars(hash), Vec::<u8>::new());
+}
+
+#[test]
+fn whoever_sent_a_block_first_answers_for_it_and_not_who_sent_it_again() {
+    let mut v = four();
+    v.put(P, vec![(0, 'X')], 1);
+    assert!(matches!(v.put(P, vec![(0, 'a')], 2), (Put::Kept, 1)));
+    assert!(matches!(v.put(P, vec![(0, 'Y')], 3), (Put::Kept, 1)));
+    let (Put::Whole(bad), 0) = v.put(P, vec![(1, 'b'), (2, 'c'), (3, 'd')], 3) else { panic!("not whole") };
+    v.failed(P, bad.evidence(hash));
+    assert_eq!(send(&mut v, "abcd", "4444").expect("whole").liars(hash), [1]);
+}
+
+#[test]
+fn what_is_known_of_a_piece_is_forgotten_when_it_is_finished() {
+    let mut v = four();
+    fail(&mut v, "aXcd", "1122");
+    drop(send(&mut v, "abcd", "3333"));
+    v.finished(P);
+    assert!(v.failures.is_empty());
+}
+
+#[test]
+fn no_more_than_64_failures_are_remembered_and_the_oldest_are_forgotten() {
+    let mut v = four();
+    fail(&mut v, "Xbcd", "1234");
+    for _ in 0..MAX_EVIDENCE {
+        fail(&mut v, "aXcd", "1234");
+    }
+    assert_eq!(v.failures.len(), MAX_EVIDENCE);
+    assert_eq!(send(&mut v, "abcd", "5555").expect("whole").liars(hash), [2]);
+}
+
+#[test]
+fn failures_of_very_long_pieces_take_no_more_memory_than_those_of_short_ones() {
+    let blocks = MAX_EVIDENCE_BLOCKS as u32 / 2;
+    let layout = Layout::new(blocks * BLOCK_BYTES, [10 * u64::from(blocks) * u64::from(BLOCK_BYTES)]);
+    let mut v: Vault<char, u8> = Vault::new(layout.expect("a valid layout"));
+    for piece in (0..10).map(PieceIndex) {
+        v.put(piece, vec![(0, 'X')], 1);
+        let (Put::Whole(whole), _) = v.put(piece, (1..blocks).map(|n| (n, 'b')).collect(), 2) else {
+            panic!("not whole")
+        };
+        v.failed(piece, whole.evidence(hash));
+    }
+    assert_eq!(v.failures.iter().map(|(piece, _)| piece.0).collect::<Vec<_>>(), [8, 9]);
+}
+
+/// One try to fetch the piece: for each block who sends it, whether it lies this time, and who sends it once more.
+fn tries() -> impl Strategy<Value = Vec<Vec<(u8, bool, Option<u8>)>>> {
+    let block = (0u8..6, any::<bool>(), proptest::option::of(0u8..6));
+    proptest::collection::vec(proptest::collection::vec(block, 4), 0..12)
+}
+
+proptest! {
+    #[test]
+    fn every_liar_whose_block_was_kept_is_named_and_nobody_else(tries in tries(), liars in proptest::collection::btree_set(0u8..6, 0..4)) {
+        let mut v = four();
+        // Who sent which wrong block that is remembered.
+        let mut guilty = BTreeSet::new();
+        for (round, blocks) in (0u8..).zip(tries) {
+            let mut kept = BTreeMap::new();
+            let mut whole = None;
+            for ((n, (by, lies, again)), right) in (0u32..).zip(blocks).zip("abcd".chars()) {
+                for by in [Some(by), again].into_iter().flatten() {
+                    let bad = lies && liars.contains(&by);
+                    let letter = if bad { (b'A' + round) as char } else { right };
+                    let (put, doubles) = v.put(P, vec![(n, letter)], by);
+                    if doubles == 0 {
+                        kept.insert(n, (by, bad));
+                    }
+                    if let Put::Whole(all) = put {
+                        whole = Some(all);
+                    }
+                }
+            }
+            let whole = whole.expect("four blocks make a piece");
+            let bad: BTreeSet<u8> = kept.values().filter(|(_, bad)| *bad).map(|(by, _)| *by).collect();
+            if bad.is_empty() {
+                let named = whole.liars(hash);
+                prop_assert_eq!(named.iter().copied().collect::<BTreeSet<_>>(), std::mem::take(&mut guilty));
+                prop_assert!(named.iter().all(|named| liars.contains(named)));
+                prop_assert_eq!(named.iter().collect::<BTreeSet<_>>().len(), named.len(), "each once");
+                v.failures.clear();
+                v.failed(P, None);
+                continue;
+            }
+            match (whole.sources.as_slice(), whole.evidence(hash)) {
+                ([alone], None) => prop_assert!(liars.contains(alone), "who sent all of a bad piece lied"),
+                (several, Some(evidence)) => {
+                    prop_assert!(several.len() > 1);
+                    guilty.extend(bad);
+                    v.failed(P, Some(evidence));
+                    continue;
+                }
+                _ => prop_assert!(false, "evidence when it is needed"),
+            }
+            v.failed(P, None);
+        }
+    }
+}
