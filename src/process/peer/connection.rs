@@ -53,7 +53,7 @@ const LARGE_READ: usize = 256 * 1024;
 /// With more bytes of messages than this waiting to be written, nothing more is read: whoever does not listen is not heard.
 const MUCH_UNSAID: usize = 64 * 1024;
 /// With more than this of them (haves of ours that it does not take), the connection is given up.
-const TOO_MUCH_UNSAID: usize = 4 * 1024 * 1024;
+const TOO_MUCH_UNSAID: usize = 1024 * 1024;
 /// Messages and reads handled before other processes get their turn.
 const TURN: usize = 16;
 
