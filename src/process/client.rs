@@ -128,6 +128,8 @@ struct Connection {
     listens: Option<SocketAddr>,
     /// That address is held in the book for as long as this connection lasts.
     holds: bool,
+    /// It was told to go.
+    closing: bool,
     /// It has something that we want.
     interested: bool,
     unchoked: bool,

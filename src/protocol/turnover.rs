@@ -3,6 +3,8 @@
 //! Pure. A full torrent would never meet a better peer; so now and then the least useful go.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::PeerKey;
@@ -38,9 +40,30 @@ pub fn least_useful(peers: &[Standing], limit: usize) -> Vec<PeerKey> {
     old.into_iter().take((peers.len() * GO_PERCENT / 100).max(1)).map(|peer| peer.key).collect()
 }
 
+/// The connection that makes room for a newcomer from `host` when a torrent is full: the least useful one of the host that has the most, if
+/// that host has at least two more than the newcomer's. So nobody keeps others out by calling often.
+pub fn crowding_out(peers: &[(IpAddr, Standing)], host: IpAddr) -> Option<PeerKey> {
+    let mut hosts: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    peers.iter().for_each(|(host, _)| *hosts.entry(*host).or_default() += 1);
+    let newcomers = hosts.get(&host).copied().unwrap_or(0);
+    let (greediest, most) = hosts.into_iter().max_by_key(|(_, connections)| *connections)?;
+    let of_it = peers.iter().filter(|(host, _)| *host == greediest && most >= newcomers + 2);
+    of_it.map(|(_, peer)| peer).min_by_key(|peer| (peer.rate, peer.wanted, peer.age)).map(|peer| peer.key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_newcomer_crowds_out_whoever_called_most_often() {
+        let at = |n: u8| IpAddr::from([10, 0, 0, n]);
+        let full: Vec<_> = (0..).zip(peers(4)).map(|(n, peer)| (at(if n < 3 { 1 } else { 2 }), peer)).collect();
+        assert_eq!(crowding_out(&full, at(3)), Some(PeerKey(1)), "no rate, and it has nothing for us");
+        assert_eq!(crowding_out(&full, at(2)), Some(PeerKey(1)));
+        assert_eq!(crowding_out(&full, at(1)), None);
+        assert_eq!(crowding_out(&full[2..], at(3)), None, "one each");
+    }
 
     fn peers(count: u64) -> Vec<Standing> {
         let peer = |n| Standing { key: PeerKey(n), wanted: n % 2 == 0, rate: n / 2, age: CHANCE };

@@ -72,8 +72,7 @@ impl Client {
     }
 
     pub(super) fn incoming(&mut self, socket: Socket, address: SocketAddr, theirs: Handshake) {
-        let full = self.peers.len() >= self.torrent.options.max_peers;
-        if full || lock(&self.torrent.book).is_banned(address) {
+        if lock(&self.torrent.book).is_banned(address) {
             return socket.shutdown();
         }
         self.torrent.peers_sup.cast_start_child(peers_sup::incoming(&self.torrent, socket, address, theirs));

@@ -26,10 +26,11 @@ impl Client {
                 return;
             }
         }
-        let incoming = self.peers.values().filter(|c| !c.counts.outgoing).count();
+        let (all, incoming) = self.crowd();
         let max = self.torrent.options.max_peers;
         // A quarter of the room stays for peers of our own choice.
-        if self.peers.len() >= max || (!outgoing && incoming >= max - max / 4) {
+        let full = all >= max || (!outgoing && incoming >= max - max / 4);
+        if full && !self.make_room_for(address.ip()) {
             let _ = addr.cast(peer::Msg::Close { reason: "enough peers are connected" });
             return;
         }
@@ -44,6 +45,7 @@ impl Client {
                 rates: Rates::new(),
                 listens: outgoing.then_some(address),
                 holds: false,
+                closing: false,
                 counts,
                 interested: false,
                 unchoked: false,

@@ -87,6 +87,8 @@ struct Connection<'a> {
     peer_interested: bool,
     pipeline: Pipeline<Block>,
     asked: bool,
+    /// Requests that it rejected since a block came, although it does not choke us.
+    rejects: u32,
     upload: Upload,
     extending: Extending,
     heard: Duration,
@@ -158,6 +160,7 @@ impl<'a> Connection<'a> {
             peer_interested: false,
             pipeline: Pipeline::new(now),
             asked: false,
+            rejects: 0,
             upload: Upload::default(),
             extending: Extending::default(),
             heard: now,

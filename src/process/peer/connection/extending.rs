@@ -14,6 +14,8 @@ use crate::protocol::upload::MAX_REQUESTS;
 
 /// How we introduce ourselves.
 const CLIENT: &str = concat!("bt-erl ", env!("CARGO_PKG_VERSION"));
+/// Requests that a peer may reject in a row although it does not choke us.
+const MAX_REJECTS: u32 = 50;
 /// Pieces of the info dictionary that one peer may ask for in ten minutes, for each that there is.
 const METADATA_TURNS: u32 = 4;
 
@@ -164,6 +166,10 @@ impl Connection<'_> {
         }
         match self.pipeline.rejected(range, self.now) {
             Ok(landed) => {
+                self.rejects += u32::from(!self.am_choked);
+                if self.rejects > MAX_REJECTS {
+                    return Err(End::Goodbye("rejects what it says it has".to_owned()));
+                }
                 landed.into_iter().for_each(|landed| self.give_back(landed));
                 Ok(())
             }

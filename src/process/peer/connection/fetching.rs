@@ -49,6 +49,7 @@ impl Connection<'_> {
             }
             return if stray == Stray::Late { Ok(()) } else { self.floods.unrequested_block() };
         };
+        self.rejects = 0;
         let block = self.torrent.session.pool.copy(bytes);
         if let Some(landed) = self.pipeline.put(place, range, block, self.now) {
             self.land(landed);
