@@ -184,10 +184,14 @@ pub struct Progress {
     pub state: State,
     /// Pieces of the torrent.
     pub pieces: u32,
-    /// Pieces verified and on disk.
+    /// Those of them that the wanted files take; all, when all files are wanted.
+    pub pieces_wanted: u32,
+    /// Wanted pieces, verified and on disk.
     pub pieces_finished: u32,
     /// Size of the content.
     pub bytes_total: u64,
+    /// Bytes of the wanted pieces.
+    pub bytes_wanted: u64,
     /// Bytes of finished pieces.
     pub bytes_finished: u64,
     /// Bytes looked at so far by the check at the start.
@@ -244,8 +248,10 @@ impl Torrent {
         Progress {
             state: lock(&self.table.state).clone(),
             pieces: layout.pieces(),
+            pieces_wanted: self.table.selection.count(),
             pieces_finished: counts.pieces_finished.load(Ordering::Relaxed),
             bytes_total: layout.total_bytes(),
+            bytes_wanted: self.table.selection.bytes(),
             bytes_finished: load(&counts.finished),
             bytes_checked: load(&counts.checked).min(layout.total_bytes()),
             downloaded: load(&counts.downloaded),

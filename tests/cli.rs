@@ -249,6 +249,43 @@ fn the_figures_of_every_peer_are_in_the_json_lines_and_in_a_table_on_demand() {
     run.end(LIMIT).expect_code(130);
 }
 
+#[test]
+fn only_the_chosen_files_come_and_the_rest_when_it_is_asked_for() {
+    let home = tempfile::tempdir().unwrap();
+    let files = [("disc 1/a.flac", 300_000), ("disc 1/b.flac", 200_000), ("notes.txt", 70_000), ("video.mkv", 400_000)];
+    let content = Content::tree("album", &files, 5);
+    content.write_below(home.path());
+    let path = home.path().join("x.torrent");
+    std::fs::write(&path, Torrent::of(&content, 16 << 10, None).bytes).unwrap();
+    let (_seed, address) = seed(home.path(), &path, &["--seed"]);
+    let info = bt_erl(home.path(), &["info", "--json", path.to_str().unwrap()]).json();
+    let listed = info["files"].as_array().unwrap();
+    let notes = listed.iter().find(|file| file["path"] == "album/notes.txt").unwrap()["number"].to_string();
+
+    let out = home.path().join("out");
+    let leech = || BtErl::run(home.path(), &path, &out).peers([address]);
+    let ended = leech().args(["--files", "b.FLAC", "--only", &notes]).output(LIMIT);
+    ended.expect_code(0);
+    let same = |file: &str| std::fs::read(out.join(file)).ok() == std::fs::read(home.path().join(file)).ok();
+    assert!(same("album/disc 1/b.flac") && same("album/notes.txt"));
+    assert!(!same("album/disc 1/a.flac") && !same("album/video.mkv"));
+    let complete = ended.events().pop().unwrap();
+    let (got, all) = (complete["bytes"].as_u64().unwrap(), content.total());
+    assert!((270_000..270_000 + (4 * 16 << 10)).contains(&got), "{got} of {all}");
+
+    leech().output(LIMIT).expect_code(0);
+    assert_eq!(content.difference(&out), None);
+}
+
+#[test]
+fn a_file_that_the_torrent_does_not_have_is_exit_code_2() {
+    let (home, torrent, _) = torrent(None);
+    let torrent = torrent.to_str().unwrap();
+    one_sentence(&bt_erl(home.path(), &["run", torrent, "--only", "2"]), 2, &["no file 2", "bt-erl info"]);
+    one_sentence(&bt_erl(home.path(), &["run", torrent, "--files", "*.mkv"]), 2, &["`*.mkv`", "bt-erl info"]);
+    one_sentence(&bt_erl(home.path(), &["run", torrent, "--only", "3-1"]), 2, &["--only", "3-1"]);
+}
+
 /// The demo with a folder of its own for temporary files.
 fn demo(folder: &Path) -> Command {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_bt-erl"));

@@ -250,6 +250,8 @@ mod tests {
         assert_eq!(args.exit_when_stalled, Some(Duration::from_secs(30)));
         assert_eq!(args.log.verbose, 2);
         assert_eq!(args.log.log_file, Some(PathBuf::from("l")));
+        let args = run("bt-erl run x.torrent --files *.mkv --files a/** --only 1,3-5");
+        assert_eq!((args.files.len(), args.only.len()), (2, 1));
         let args = run("bt-erl run x.torrent --seed-ratio 1.5 --seed-time 24h");
         assert!(args.seeds() && !args.seed);
         assert_eq!((args.seed_ratio, args.seed_time), (Some(Ratio(1.5)), Some(Duration::from_secs(86_400))));
@@ -268,6 +270,9 @@ mod tests {
             "bt-erl run x --no-upload --seed",
             "bt-erl run x --no-upload --seed-ratio 1",
             "bt-erl run x --seed-ratio 0",
+            "bt-erl run x --only 0",
+            "bt-erl run x --only 5-3",
+            "bt-erl run x --only one",
             "bt-erl run x --endgame 101%",
             "bt-erl run x --no-resume --state-dir d",
             "bt-erl run magnet:?xt=urn:btih:00",

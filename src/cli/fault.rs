@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bt_erl::protocol::SelectionError;
 use bt_erl::rt::files::DiskError;
 use bt_erl::{CreateError, MetainfoError, SessionError};
 
@@ -40,6 +41,8 @@ pub(crate) enum Fault {
     TorrentTooLarge { path: PathBuf, at_most_bytes: usize },
     /// What is in the torrent file is no torrent that can be downloaded.
     BadTorrent { path: PathBuf, reason: MetainfoError },
+    /// `--files` or `--only` names a file that the torrent does not have.
+    Selection(SelectionError),
     /// Not one `-a` could be resolved, and nobody else can be asked.
     NoPeerFound { peers: Vec<String> },
     /// The session did not start, or did not take the torrent.
@@ -58,6 +61,7 @@ impl Fault {
     pub(crate) fn ending(&self) -> Ending {
         match self {
             Fault::BadTorrent { .. } | Fault::TorrentTooLarge { .. } => Ending::BadTorrent,
+            Fault::Selection(_) => Ending::Usage,
             Fault::Stalled { .. } => Ending::NothingToDownloadFrom,
             Fault::Logging(_)
             | Fault::Signals { .. }
@@ -109,6 +113,7 @@ impl fmt::Display for Fault {
                 at_most_bytes >> 20
             ),
             Fault::BadTorrent { path, reason } => write!(f, "cannot use {}: {reason}", path.display()),
+            Fault::Selection(reason) => write!(f, "{reason}; bt-erl info shows the names and numbers of its files"),
             Fault::NoPeerFound { peers } => write!(
                 f,
                 "no address found for {}, and there is no tracker to ask; check the name, or name another peer with -a",

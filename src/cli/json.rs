@@ -33,14 +33,17 @@ pub(crate) enum Line {
     Progress {
         state: State,
         pieces: u32,
+        /// Those that the wanted files take.
+        pieces_wanted: u32,
         finished: u32,
         bytes: u64,
+        bytes_wanted: u64,
         bytes_finished: u64,
         /// Only grows while `state` is `checking`.
         bytes_checked: u64,
         downloaded: u64,
         uploaded: u64,
-        /// Sent, for each byte of content.
+        /// Sent, for each byte of wanted content.
         ratio: f64,
         /// All of `wasted`.
         refetched: u64,
@@ -138,8 +141,10 @@ impl Line {
         Line::Progress {
             state,
             pieces: progress.pieces,
+            pieces_wanted: progress.pieces_wanted,
             finished: progress.pieces_finished,
             bytes: progress.bytes_total,
+            bytes_wanted: progress.bytes_wanted,
             bytes_finished: progress.bytes_finished,
             bytes_checked: progress.bytes_checked,
             downloaded: progress.downloaded,

@@ -151,11 +151,11 @@ fn bar_style(paint: Paint, facts: Facts) -> ProgressStyle {
 
 /// What the bar shows: bytes on disk, or bytes looked at while checking.
 fn bar_position(progress: &Progress) -> (u64, u64) {
-    let position = match progress.state {
-        State::Checking => progress.bytes_checked,
-        _ => progress.bytes_finished,
+    let (position, length) = match progress.state {
+        State::Checking => (progress.bytes_checked, progress.bytes_total),
+        _ => (progress.bytes_finished, progress.bytes_wanted),
     };
-    (position.min(progress.bytes_total), progress.bytes_total.max(1))
+    (position.min(length), length.max(1))
 }
 
 /// 100 only when nothing is missing.
@@ -171,26 +171,26 @@ fn whole_percent(position: u64, length: u64) -> u64 {
 /// Time left at the present rate; `None` when nothing arrives or nothing is missing.
 pub(crate) fn eta(progress: &Progress) -> Option<Duration> {
     const NEVER_SECS: f64 = 100.0 * 86_400.0;
-    let left = progress.bytes_total.saturating_sub(progress.bytes_finished);
+    let left = progress.bytes_wanted.saturating_sub(progress.bytes_finished);
     let secs = left as f64 / progress.download_rate as f64;
     (left > 0 && progress.download_rate > 0 && secs < NEVER_SECS).then(|| Duration::from_secs_f64(secs))
 }
 
-/// Bytes sent for each byte of content.
+/// Bytes sent for each byte of wanted content.
 pub(crate) fn ratio(progress: &Progress) -> Ratio {
-    Ratio(progress.uploaded as f64 / progress.bytes_total.max(1) as f64)
+    Ratio(progress.uploaded as f64 / progress.bytes_wanted.max(1) as f64)
 }
 
 /// The figures in at most `width` columns: the least important ones are left out until they fit.
 fn facts(progress: &Progress, width: usize) -> String {
     let finished = grouped(progress.pieces_finished.into());
-    let pieces = grouped(progress.pieces.into());
+    let pieces = grouped(progress.pieces_wanted.into());
     // Those who call us are not always known by an address that could be called.
     let peers = match u64::from(progress.peers_connected) {
         connected if connected < progress.peers_known.into() => format!("{connected}/{} peers", progress.peers_known),
         connected => count(connected, "peer"),
     };
-    let bytes = format!("{} of {}", ByteSize(progress.bytes_finished), ByteSize(progress.bytes_total));
+    let bytes = format!("{} of {}", ByteSize(progress.bytes_finished), ByteSize(progress.bytes_wanted));
     let unchoked = format!("{} unchoked", progress.peers_unchoked);
     let restarts = count(progress.restarts, "restart");
     // Importance first, then the text; printed in this order.
@@ -256,8 +256,10 @@ mod tests {
         Progress {
             state: State::Downloading,
             pieces: 2048,
+            pieces_wanted: 2048,
             pieces_finished: 1234,
             bytes_total: 2 << 30,
+            bytes_wanted: 2 << 30,
             bytes_finished: 1234 << 20,
             bytes_checked: 2 << 30,
             downloaded: 1250 << 20,
@@ -290,6 +292,7 @@ mod tests {
     fn the_largest_figures_fit_any_width() {
         let progress = Progress {
             pieces: 2_000_000,
+            pieces_wanted: 2_000_000,
             pieces_finished: 1_999_999,
             peers_connected: 200,
             peers_known: 20_000,
@@ -308,6 +311,13 @@ mod tests {
         assert_eq!(facts(&still, 78), "1,234/2,048 pieces · waiting for peers · 0/12 peers · 1 restart");
         let trickle = Progress { download_rate: 1, ..still };
         assert_eq!(eta(&trickle), None, "more than a hundred days is no estimate");
+    }
+
+    #[test]
+    fn files_that_nobody_wants_are_not_waited_for() {
+        let part = Progress { pieces_wanted: 1300, bytes_wanted: 1300 << 20, download_rate: 66 << 20, ..downloading() };
+        assert_eq!((percent(&part), eta(&part)), (94, Some(Duration::from_secs(1))));
+        assert!(facts(&part, 138).starts_with("1,234/1,300 pieces · 1.2 GiB of 1.3 GiB"));
     }
 
     #[test]

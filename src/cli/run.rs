@@ -280,7 +280,7 @@ impl Download<'_> {
         self.display.clear();
         let progress = self.torrent.progress();
         let summary = Summary {
-            bytes: progress.bytes_total,
+            bytes: progress.bytes_wanted,
             downloaded: progress.downloaded,
             took: clock::since_start().saturating_sub(self.checked_at),
             peers: u32::try_from(self.met.len()).unwrap_or(u32::MAX),

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bt_erl::protocol::{FileNumbers, Glob};
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 
@@ -28,6 +29,8 @@ Examples:
     bt-erl run file.torrent
   into another one, then give back one and a half times as much, for a day at most
     bt-erl run file.torrent -d /srv/media --seed-ratio 1.5 --seed-time 24h
+  only some of its files; bt-erl info shows their names and numbers
+    bt-erl run file.torrent --files '*.flac' --only 1,7-9
   without filling the line
     bt-erl run file.torrent --upload-limit 500KiB --download-limit 4MiB
   from one known peer, asking nobody else
@@ -54,6 +57,14 @@ pub(crate) struct RunArgs {
     /// Folder to download into; made if it does not exist
     #[arg(short, long, value_name = "DIR", default_value = ".", help_heading = WHAT)]
     pub(crate) dir: PathBuf,
+
+    /// Only the files that are named like this, as in '*.mkv' or 'season 2/**'; may be given more than once
+    #[arg(long, value_name = "GLOB", help_heading = WHAT)]
+    pub(crate) files: Vec<Glob>,
+
+    /// Only the files with these numbers, as "bt-erl info" prints them: 1,3-5. With --files: those too
+    #[arg(long, value_name = "NUMBERS", help_heading = WHAT)]
+    pub(crate) only: Vec<FileNumbers>,
 
     /// In the order of the content, for who reads the beginning while the rest still comes
     #[arg(long, help_heading = WHAT)]

@@ -22,8 +22,10 @@ fn samples() -> Vec<Line> {
         Line::Progress {
             state: State::Downloading,
             pieces: 1500,
+            pieces_wanted: 1500,
             finished: 600,
             bytes: 393216000,
+            bytes_wanted: 393216000,
             bytes_finished: 157286400,
             bytes_checked: 393216000,
             downloaded: 125829120,

@@ -18,7 +18,7 @@ use crate::cli::terminal::Paint;
 /// A complete download in figures. Bytes, unless named otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
-    /// Size of the content.
+    /// Size of the wanted content.
     pub(crate) bytes: u64,
     /// What came from peers; the rest was here before.
     pub(crate) downloaded: u64,
@@ -91,13 +91,13 @@ pub(crate) fn seeded_line(seeded: &Seeded, paint: Paint) -> String {
 
 /// `interrupted: 600 of 1,500 pieces finished; the same command goes on from here`
 pub(crate) fn interrupted_line(signal: Signal, progress: &Progress) -> String {
-    if progress.pieces_finished == progress.pieces {
+    if progress.pieces_finished == progress.pieces_wanted {
         return format!("{signal}: the download is complete");
     }
     format!(
         "{signal}: {} of {} finished; the same command goes on from here",
         grouped(progress.pieces_finished.into()),
-        count(u64::from(progress.pieces), "piece"),
+        count(u64::from(progress.pieces_wanted), "piece"),
     )
 }
 

@@ -60,8 +60,10 @@ mod tests {
         Progress {
             state,
             pieces: 8,
+            pieces_wanted: 8,
             pieces_finished: 0,
             bytes_total: 1000,
+            bytes_wanted: 1000,
             bytes_finished: 0,
             bytes_checked: checked,
             downloaded,

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bt_erl::protocol::Metainfo;
+use bt_erl::protocol::{Metainfo, selection};
 use bt_erl::rt::{net, spawn};
 use bt_erl::{Config, Events, Session, Torrent, TorrentOptions};
 
@@ -35,6 +35,7 @@ pub(super) async fn start(args: &RunArgs) -> Result<Started, Fault> {
     let metainfo = spawn::blocking(move || torrent_file::load(&file)).await?;
     let asks_trackers = !args.no_tracker && !metainfo.trackers.is_empty();
     let mut options = options(args);
+    options.wanted_files = wanted_files(args, &metainfo)?;
     options.peers = resolve(&args.peers, asks_trackers).await?;
     let alone = options.peers.is_empty() && !asks_trackers;
     let session = Session::start(config(args)).await?;
@@ -73,6 +74,14 @@ fn options(args: &RunArgs) -> TorrentOptions {
         peer_exchange: !args.no_peer_exchange,
         ..usual
     }
+}
+
+/// Positions of the files that are asked for; `None`: all.
+fn wanted_files(args: &RunArgs, metainfo: &Metainfo) -> Result<Option<Vec<usize>>, Fault> {
+    if args.files.is_empty() && args.only.is_empty() {
+        return Ok(None);
+    }
+    selection::choose(&metainfo.files, &args.files, &args.only).map(Some).map_err(Fault::Selection)
 }
 
 /// As the XDG base directory specification has it: a path that is not absolute does not count. `variable` reads the environment.
