@@ -84,6 +84,8 @@ impl Connection<'_> {
                 self.floods.flip()?;
                 self.am_choked = false;
                 self.pipeline.unchoked();
+                // What was asked for while choked was for allowed pieces only.
+                self.asked = false;
                 self.counts.am_choked.store(false, Ordering::Relaxed);
             }
             Message::Interested => self.their_interest(true)?,
