@@ -21,6 +21,7 @@ pub mod picker;
 pub mod pieces;
 pub mod pipeline;
 pub mod rate;
+pub mod resume;
 pub mod selection;
 pub mod suggest;
 pub mod turnover;

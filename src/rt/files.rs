@@ -16,11 +16,13 @@ mod pool;
 mod pooled;
 #[cfg(any(test, not(target_os = "linux")))]
 mod portable;
+mod state;
 
 pub use error::{DiskError, DiskFault};
-pub use folder::Folder;
+pub use folder::{Folder, Found};
 pub use pool::FilePool;
 pub use pooled::PooledFile;
+pub use state::{StateFile, boot_id, user_state_folder};
 
 #[cfg(target_os = "linux")]
 use linux as system;
@@ -62,7 +64,11 @@ struct Facts {
 /// What stands under a name, symbolic links not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    File { length: u64 },
+    /// `modified`: nanoseconds since 1970, as the file system tells it.
+    File {
+        length: u64,
+        modified: u64,
+    },
     Folder,
     Symlink,
     Other,

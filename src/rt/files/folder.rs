@@ -11,6 +11,15 @@ use std::sync::Arc;
 use super::system::Dir;
 use super::{Access, DiskError, DiskFault, Kind};
 
+/// A file as it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Its length in bytes.
+    pub length: u64,
+    /// When it was last changed: nanoseconds since 1970, as coarse as its file system tells it.
+    pub modified: u64,
+}
+
 /// An open folder. Stays the same folder when it is renamed.
 #[derive(Debug)]
 pub struct Folder {
@@ -46,10 +55,15 @@ impl Folder {
 
     /// The length in bytes of the file at `components`; `None` when it, or a folder above it, is not there.
     pub fn file_length(&self, components: &[String]) -> Result<Option<u64>, DiskError> {
+        Ok(self.find(components)?.map(|found| found.length))
+    }
+
+    /// How the file at `components` stands; `None` when it, or a folder above it, is not there.
+    pub fn find(&self, components: &[String]) -> Result<Option<Found>, DiskError> {
         let fail = |fault| DiskError::new("look at", &self.join(components), fault);
         let found = self.below(components, false, |dir, name| Ok(dir.kind(name)?));
         match found {
-            Ok(Kind::File { length }) => Ok(Some(length)),
+            Ok(Kind::File { length, modified }) => Ok(Some(Found { length, modified })),
             Ok(Kind::Symlink) => Err(fail(DiskFault::Symlink)),
             Ok(Kind::Folder | Kind::Other) => Err(fail(DiskFault::NotAFile)),
             Err(DiskFault::Missing) => Ok(None),
@@ -104,22 +118,36 @@ impl Folder {
     /// Replaces the file at `components` by `bytes`: after a crash or a power cut it holds either the old bytes or the
     /// new ones.
     pub fn replace_whole(&self, components: &[String], bytes: &[u8]) -> Result<(), DiskError> {
+        self.replace(components, bytes, true)
+    }
+
+    /// The same; only with `synced` also after a power cut: draft written, draft synced, renamed, folder synced, in this order.
+    pub(super) fn replace(&self, components: &[String], bytes: &[u8], synced: bool) -> Result<(), DiskError> {
         let replaced = self.below(components, true, |dir, name| {
             let draft = format!(".{name}.new");
-            let written = Self::write_draft(dir, &draft, bytes).and_then(|()| Ok(dir.rename(&draft, name)?));
+            let written = Self::write_draft(dir, &draft, bytes, synced).and_then(|()| Ok(dir.rename(&draft, name)?));
             if written.is_err() {
                 let _ = dir.remove(&draft);
             }
-            written.and_then(|()| Ok(dir.sync()?))
+            written?;
+            if synced { Ok(dir.sync()?) } else { Ok(()) }
         });
         replaced.map_err(|fault| DiskError::new("write", &self.join(components), fault))
     }
 
-    fn write_draft(dir: &Dir, name: &str, bytes: &[u8]) -> Result<(), DiskFault> {
+    /// Gives the file at `from` the last name of `to`, in the same folder; what had that name is gone. Fine when there is no such file.
+    pub(super) fn rename(&self, from: &[String], to: &str) -> Result<(), DiskError> {
+        match self.below(from, false, |dir, name| Ok(dir.rename(name, to)?)) {
+            Err(DiskFault::Missing) => Ok(()),
+            other => other.map_err(|fault| DiskError::new("rename", &self.join(from), fault)),
+        }
+    }
+
+    fn write_draft(dir: &Dir, name: &str, bytes: &[u8], synced: bool) -> Result<(), DiskFault> {
         let mut file = open_regular(dir, name, Access::Create)?;
         file.set_len(0)?;
         file.write_all(bytes)?;
-        Ok(file.sync_all()?)
+        if synced { Ok(file.sync_all()?) } else { Ok(()) }
     }
 
     /// Opens the file at `components`, with the folders above it when it may be made.

@@ -53,7 +53,12 @@ impl Dir {
     pub(super) fn kind(&self, name: &str) -> io::Result<Kind> {
         let stat = rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Kind::File { length: u64::try_from(stat.st_size).unwrap_or(0) },
+            FileType::RegularFile => {
+                let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
+                let nanos = u64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+                let modified = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
+                Kind::File { length: u64::try_from(stat.st_size).unwrap_or(0), modified }
+            }
             FileType::Directory => Kind::Folder,
             FileType::Symlink => Kind::Symlink,
             _ => Kind::Other,

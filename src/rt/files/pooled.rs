@@ -9,10 +9,10 @@ use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::pool::Place;
-use super::{Access, DiskError, DiskFault, Folder, system};
+use super::{Access, DiskError, DiskFault, Folder, Found, system};
 
 /// Buffers in one system call: what every Unix takes.
 const MAX_SLICES: usize = 1024;
@@ -27,11 +27,19 @@ struct Inner {
     place: Place,
     /// The file is at least this long, because we made it so.
     reached: AtomicU64,
+    /// Bytes were written since the file was last synced.
+    unsynced: AtomicBool,
 }
 
 impl PooledFile {
     pub(super) fn new(folder: Arc<Folder>, components: Vec<String>, place: Place) -> Self {
-        Self(Arc::new(Inner { folder, components, place, reached: AtomicU64::new(0) }))
+        Self(Arc::new(Inner {
+            folder,
+            components,
+            place,
+            reached: AtomicU64::new(0),
+            unsynced: AtomicBool::new(false),
+        }))
     }
 
     /// Where the file is, for people to read.
@@ -46,10 +54,15 @@ impl PooledFile {
 
     /// The length in bytes; `None` when there is no such file.
     pub fn length(&self) -> Result<Option<u64>, DiskError> {
-        match self.0.folder.file_length(&self.0.components) {
+        Ok(self.find()?.map(|found| found.length))
+    }
+
+    /// How the file stands; `None` when there is no such file.
+    pub fn find(&self) -> Result<Option<Found>, DiskError> {
+        match self.0.folder.find(&self.0.components) {
             Err(DiskError { fault: DiskFault::TooManyOpenFiles, .. }) => {
                 self.0.place.make_room();
-                self.0.folder.file_length(&self.0.components)
+                self.0.folder.find(&self.0.components)
             }
             other => other,
         }
@@ -73,6 +86,18 @@ impl PooledFile {
     pub fn sync(&self) -> Result<(), DiskError> {
         let file = self.opened("write to disk", Access::Read)?;
         file.sync_data().map_err(|error| self.error("write to disk", error))
+    }
+
+    /// [`sync`](Self::sync), if anything was written since the last time; and the file's name with it.
+    pub fn sync_written(&self) -> Result<(), DiskError> {
+        if !self.0.unsynced.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let synced = self.sync().and_then(|()| self.0.folder.sync_parent(&self.0.components));
+        if synced.is_err() {
+            self.0.unsynced.store(true, Ordering::Release);
+        }
+        synced
     }
 
     /// Closes the file if it is open; the next use opens it again.
@@ -104,6 +129,7 @@ impl PooledFile {
     pub fn write_at(&self, mut offset: u64, mut bufs: &mut [IoSlice<'_>]) -> Result<(), DiskError> {
         let file = self.opened("write", Access::Create)?;
         self.check_untouched(&file)?;
+        self.0.unsynced.store(true, Ordering::Release);
         IoSlice::advance_slices(&mut bufs, 0);
         while !bufs.is_empty() {
             let some = bufs.len().min(MAX_SLICES);

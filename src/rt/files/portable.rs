@@ -47,7 +47,10 @@ impl Dir {
     pub(super) fn kind(&self, name: &str) -> io::Result<Kind> {
         let metadata = fs::symlink_metadata(self.0.join(name))?;
         Ok(match metadata.file_type() {
-            kind if kind.is_file() => Kind::File { length: metadata.len() },
+            kind if kind.is_file() => {
+                let since = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                Kind::File { length: metadata.len(), modified: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX) }
+            }
             kind if kind.is_dir() => Kind::Folder,
             kind if kind.is_symlink() => Kind::Symlink,
             _ => Kind::Other,

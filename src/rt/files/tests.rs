@@ -282,7 +282,7 @@ fn the_portable_folder_refuses_the_same_and_reads_the_same() {
     assert!(sub.check_writable("f").is_ok() && sub.check_writable(".").is_ok() && sub.check_writable("none").is_err());
     sub.rename("f", "g").unwrap();
     sub.sync().unwrap();
-    assert_eq!(sub.kind("g").unwrap(), Kind::File { length: 5 });
+    assert!(matches!(sub.kind("g").unwrap(), Kind::File { length: 5, .. }));
     sub.remove("g").unwrap();
     assert!(sub.kind("g").is_err());
     assert!(temp.path().join("x").symlink_metadata().is_err());
