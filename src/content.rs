@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use sha1::{Digest, Sha1};
 
+use crate::protocol::resume::Stamp;
 use crate::protocol::{Bitfield, Layout, Metainfo, PieceIndex, Selection};
 use crate::rt::files::{DiskError, FilePool, Folder, PooledFile};
 
@@ -72,6 +73,20 @@ impl Content {
         let found =
             |(file, length): (&Option<PooledFile>, &u64)| file.as_ref().map_or(Ok(Some(*length)), |f| f.length());
         self.files.iter().zip(&self.lengths).map(found).collect()
+    }
+
+    /// How each file stands; `None` where there is none, and for pad files.
+    pub(crate) fn stamps(&self) -> Result<Vec<Option<Stamp>>, DiskError> {
+        let stamp = |file: &Option<PooledFile>| -> Result<Option<Stamp>, DiskError> {
+            let found = file.as_ref().map_or(Ok(None), PooledFile::find)?;
+            Ok(found.map(|found| Stamp { length: found.length, modified: found.modified }))
+        };
+        self.files.iter().map(stamp).collect()
+    }
+
+    /// Waits until everything written so far is on the disk itself.
+    pub(crate) fn sync_written(&self) -> Result<(), DiskError> {
+        self.files.iter().flatten().try_for_each(PooledFile::sync_written)
     }
 
     /// Writes `slices`, one after the other, from `offset` on.

@@ -200,6 +200,10 @@ pub struct Progress {
     pub downloaded: u64,
     /// Block bytes sent since the start.
     pub uploaded: u64,
+    /// Bytes of blocks sent to peers by earlier runs, where a state folder tells.
+    pub uploaded_before: u64,
+    /// Bytes of blocks received from peers by earlier runs.
+    pub downloaded_before: u64,
     /// Block bytes received in vain, and why.
     pub wasted: Wasted,
     /// Bytes per second that come, over the last seconds.
@@ -256,6 +260,8 @@ impl Torrent {
             bytes_checked: load(&counts.checked).min(layout.total_bytes()),
             downloaded: load(&counts.downloaded),
             uploaded: load(&counts.uploaded),
+            uploaded_before: load(&counts.uploaded_before),
+            downloaded_before: load(&counts.downloaded_before),
             wasted: counts.wasted.read(),
             download_rate: load(&counts.download_rate),
             upload_rate: load(&counts.upload_rate),

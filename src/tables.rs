@@ -182,6 +182,20 @@ pub(crate) struct Counts {
     /// Connections that are over and had got a block.
     pub(crate) served: AtomicU32,
     pub(crate) known: AtomicU32,
+    /// Blocks sent and received by earlier runs. Written by `store`, once.
+    pub(crate) uploaded_before: AtomicU64,
+    pub(crate) downloaded_before: AtomicU64,
+    pub(crate) resumed: AtomicBool,
+    /// Records for the next run that were asked for so far.
+    pub(crate) records: AtomicU64,
+}
+
+impl Counts {
+    /// Blocks sent and received over all runs, in bytes.
+    pub(crate) fn totals(&self) -> [u64; 2] {
+        let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        [load(&self.uploaded_before) + load(&self.uploaded), load(&self.downloaded_before) + load(&self.downloaded)]
+    }
 }
 
 impl TorrentTable {

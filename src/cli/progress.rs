@@ -264,6 +264,8 @@ mod tests {
             bytes_checked: 2 << 30,
             downloaded: 1250 << 20,
             uploaded: 3 << 20,
+            uploaded_before: 0,
+            downloaded_before: 0,
             wasted: bt_erl::Wasted { twice: 65536, ..Default::default() },
             upload_rate: 3 << 20,
             peers_unchoked: 2,

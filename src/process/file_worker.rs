@@ -3,6 +3,8 @@
 //! Parent: `storage_sup`. Restart: permanent. Lost on restart: nothing; queued jobs wait in the session's table, and the job in
 //! hand goes back to whoever sent it. It hashes nothing and keeps no state between jobs.
 
+mod keep;
+
 use std::sync::Arc;
 
 use supervisors::{Addr, BlockingProcess, Exit};
@@ -13,6 +15,8 @@ use crate::protocol::{BLOCK_BYTES, BlockRange};
 use crate::rt::blocks::Block;
 use crate::tables::{SessionTable, TorrentTable};
 
+pub(crate) use keep::Keep;
+
 /// What a file worker is asked to do.
 pub(crate) enum Msg {
     /// From `piece_worker`: a piece that passed its hash.
@@ -21,6 +25,8 @@ pub(crate) enum Msg {
     Read(Read),
     /// From `store`, at its start: make the empty files, see which pieces may be there.
     Survey(Survey),
+    /// From `store`, now and then and when it stops: write down how the torrent stands.
+    Keep(Keep),
     /// From `client`, when every piece is finished: cut files that are longer than the torrent says (left over from something else).
     Trim(Trim),
 }
@@ -85,10 +91,12 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
             Msg::Read(read) => answer(session, read),
             Msg::Survey(mut survey) => {
                 let torrent = survey.torrent.clone();
+                let resumed = keep::load(&torrent).map(Box::new);
                 let found = torrent.content.survey(&torrent.metainfo);
                 survey.answered = true;
-                torrent.store.cast(store::Msg::Surveyed { found });
+                torrent.store.cast(store::Msg::Surveyed { found, resumed });
             }
+            Msg::Keep(keep) => keep.work(),
             Msg::Trim(trim) => {
                 if let Err(error) = trim.0.content.trim() {
                     log::warn!("a file stays longer than the torrent says: {error}");

@@ -4,6 +4,8 @@
 //! Lost on restart: nothing that has arrived. Its memory (`protocol::Vault`) is a table that outlives it; the check of what was on
 //! disk goes on where it stopped. It opens no file and hashes nothing: workers do.
 
+mod keeping;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,11 +18,13 @@ use supervisors::{Exit, ExitReason, Process};
 use super::piece_worker::{Check, Job};
 use super::{client, file_worker, piece_worker};
 use crate::events::Event;
+use crate::protocol::resume::{Resume, Trust};
 use crate::protocol::{Bitfield, Evidence, PieceIndex, Put, Whole};
 use crate::rt::blocks::Block;
 use crate::rt::clock;
 use crate::rt::files::DiskError;
 use crate::tables::{State, TorrentTable, lock};
+use keeping::Keeping;
 
 /// Pieces that are read and hashed at once during the first check, per worker.
 const CHECKS_PER_WORKER: usize = 4;
@@ -43,7 +47,10 @@ pub(crate) enum Msg {
     /// From a dying `piece_worker`: nobody knows yet.
     Unchecked { piece: PieceIndex },
     /// From `file_worker`: the pieces that may be on disk; the others need no check.
-    Surveyed { found: Result<Bitfield, DiskError> },
+    /// `resumed`: what the last run left, and how far it can be believed.
+    Surveyed { found: Result<Bitfield, DiskError>, resumed: Option<Box<(Resume, Trust)>> },
+    /// From `file_worker`: a record for the next run is written, or is not.
+    Kept { number: u64, kept: bool },
     /// From `file_worker`: the piece is on disk.
     Written { piece: PieceIndex, sources: Vec<SocketAddr> },
     /// From `file_worker`: the disk refused.
@@ -66,6 +73,7 @@ struct Store {
     retry_at: Duration,
     /// What it had on disk is there no longer: it ends, and the next incarnation looks what is left.
     lost: Option<DiskError>,
+    keeping: Keeping,
 }
 
 /// The process body.
@@ -82,6 +90,7 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
         disk_wait: FIRST_DISK_WAIT,
         retry_at: Duration::ZERO,
         lost: None,
+        keeping: Keeping::new(clock::since_start()),
     };
     lock(&torrent.vault).reclaim();
     if !torrent.checked.load(Ordering::Acquire) {
@@ -90,16 +99,19 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
     let mut inbox = mailbox.stream();
     let mut shutdown = Box::pin(process.shutdown_requested()).fuse();
     let mut stopping = false;
-    // Asked to stop, it first hears of the pieces that the workers still hold: they are whole, and would be fetched again.
-    while !(stopping && lock(&torrent.vault).in_hand().count() <= store.refused.len()) {
+    // Asked to stop, it first hears of the pieces that the workers still hold: they are whole, and would be fetched again. Then it writes
+    // down what the next run has to know.
+    while !(stopping && lock(&torrent.vault).in_hand().count() <= store.refused.len() && store.has_kept_the_last()) {
         if let Some(error) = store.lost.take() {
             return Err(ExitReason::Error(error.to_string()));
         }
+        let retry = Some(store.retry_at).filter(|_| !store.refused.is_empty());
+        let due = retry.into_iter().chain(store.keeping.due()).min();
         let again = async {
-            if store.refused.is_empty() {
-                return std::future::pending().await;
+            match due {
+                Some(due) => clock::sleep(due.saturating_sub(clock::since_start())).await,
+                None => std::future::pending().await,
             }
-            clock::sleep(store.retry_at.saturating_sub(clock::since_start())).await;
         };
         futures::select_biased! {
             () = shutdown => stopping = true,
@@ -107,7 +119,12 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
                 Some(message) => store.handle(message),
                 None => return Ok(()),
             },
-            () = Box::pin(again).fuse() => store.write_again(),
+            () = Box::pin(again).fuse() => {
+                if retry.is_some_and(|at| at <= clock::since_start()) {
+                    store.write_again();
+                }
+                store.keep_if_due();
+            }
         }
     }
     Err(ExitReason::Shutdown)
@@ -126,15 +143,19 @@ impl Store {
                 self.torrent.counts.wasted.bad.fetch_add(bytes, Ordering::Relaxed);
                 self.torrent.client.cast(client::Msg::Bad { piece, sources });
             }
-            Msg::Surveyed { found: Ok(maybe) } => {
+            Msg::Surveyed { found: Ok(maybe), resumed } => {
                 self.surveyed = true;
+                let maybe = match resumed {
+                    Some(resumed) => self.resume(*resumed, &maybe),
+                    None => maybe,
+                };
                 self.to_check = maybe.iter_ones().map(PieceIndex).collect();
                 let layout = &self.torrent.metainfo.layout;
                 let skipped = layout.total_bytes() - layout.bytes_of(&maybe);
                 self.torrent.counts.checked.store(skipped, Ordering::Relaxed);
                 self.check_more();
             }
-            Msg::Surveyed { found: Err(error) } => self.torrent.fail(error.to_string()),
+            Msg::Surveyed { found: Err(error), .. } => self.torrent.fail(error.to_string()),
             Msg::Checked { piece, good } => {
                 self.checking.remove(&piece);
                 if good {
@@ -147,6 +168,7 @@ impl Store {
                 self.to_check.push_back(piece);
                 self.check_more();
             }
+            Msg::Kept { number, kept } => self.kept(number, kept),
             Msg::Written { piece, sources } => {
                 self.disk_wait = FIRST_DISK_WAIT;
                 self.finish(piece);
@@ -203,6 +225,7 @@ impl Store {
         counts.pieces_finished.fetch_add(1, Ordering::Relaxed);
         let bytes = u64::from(self.torrent.metainfo.layout.piece_length(piece));
         counts.finished.fetch_add(bytes, Ordering::Relaxed);
+        self.changed();
     }
 
     fn refused(&mut self, whole: Whole<Block, SocketAddr>, error: &DiskError) {
@@ -228,6 +251,7 @@ impl Store {
         counts.pieces_finished.store(0, Ordering::Relaxed);
         *lock(&self.torrent.state) = State::Checking;
         self.torrent.checked.store(false, Ordering::Release);
+        self.changed();
         self.lost = Some(error.clone());
     }
 

@@ -46,6 +46,8 @@ struct Entry {
     resting: bool,
     /// Named by the user: never given up.
     direct: bool,
+    /// Finished pieces that it had a part in.
+    useful: u32,
     not_before: Duration,
 }
 
@@ -84,8 +86,10 @@ impl Book {
         if self.entries.len() >= MAX_ADDRESSES && !direct && !self.evict() {
             return false;
         }
-        self.entries
-            .insert(address, Entry { standing: Standing::Idle, failures: 0, resting: false, direct, not_before: now });
+        self.entries.insert(
+            address,
+            Entry { standing: Standing::Idle, failures: 0, resting: false, direct, useful: 0, not_before: now },
+        );
         true
     }
 
@@ -144,7 +148,17 @@ impl Book {
     pub fn was_useful(&mut self, address: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&address) {
             entry.failures = 0;
+            entry.useful = entry.useful.saturating_add(1);
         }
+    }
+
+    /// Peers that were of use, the best first: worth calling first when the torrent is run again.
+    pub fn good_peers(&self) -> Vec<SocketAddr> {
+        let good = |(_, e): &(&SocketAddr, &Entry)| e.useful > 0 && e.standing != Standing::Banned;
+        let mut good: Vec<(u32, SocketAddr)> =
+            self.entries.iter().filter(good).map(|(address, e)| (e.useful, *address)).collect();
+        good.sort_by_key(|(useful, _)| std::cmp::Reverse(*useful));
+        good.into_iter().map(|(_, address)| address).take(super::resume::MAX_PEERS).collect()
     }
 
     /// A call failed or a connection broke before it was of use.
@@ -179,6 +193,7 @@ impl Book {
             failures: 0,
             resting: false,
             direct: false,
+            useful: 0,
             not_before: Duration::ZERO,
         };
         self.entries.entry(address).or_insert(blank).standing = Standing::Banned;

@@ -197,7 +197,9 @@ impl Resume {
         let mut check = self.unsure.clone();
         for (file, recorded) in self.files.iter().enumerate() {
             if found.get(file).copied().flatten() != *recorded {
-                layout.pieces_of_file(file).for_each(|piece| drop(check.set(piece)));
+                for piece in layout.pieces_of_file(file) {
+                    check.set(piece);
+                }
             }
         }
         let mut finished = Bitfield::new(pieces);
@@ -251,7 +253,9 @@ mod tests {
 
     fn field(drawn: &str) -> Bitfield {
         let mut field = Bitfield::new(drawn.len() as u32);
-        (0u32..).zip(drawn.chars()).filter(|(_, c)| *c == 'x').for_each(|(n, _)| drop(field.set(n)));
+        for (n, _) in (0u32..).zip(drawn.chars()).filter(|(_, c)| *c == 'x') {
+            field.set(n);
+        }
         field
     }
 

@@ -22,7 +22,7 @@ pub use error::{DiskError, DiskFault};
 pub use folder::{Folder, Found};
 pub use pool::FilePool;
 pub use pooled::PooledFile;
-pub use state::{StateFile, boot_id, user_state_folder};
+pub use state::{StateFile, boot_id};
 
 #[cfg(target_os = "linux")]
 use linux as system;

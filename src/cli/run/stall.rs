@@ -68,6 +68,8 @@ mod tests {
             bytes_checked: checked,
             downloaded,
             uploaded: 0,
+            uploaded_before: 0,
+            downloaded_before: 0,
             wasted: bt_erl::Wasted::default(),
             upload_rate: 0,
             peers_unchoked: 0,

@@ -55,7 +55,7 @@ impl Dir {
         Ok(match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => {
                 let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-                let nanos = u64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+                let nanos = stat.st_mtime_nsec;
                 let modified = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
                 Kind::File { length: u64::try_from(stat.st_size).unwrap_or(0), modified }
             }

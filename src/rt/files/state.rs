@@ -1,4 +1,4 @@
-//! Small files in which one run tells the next what it knows, and where they are.
+//! Small files in which one run tells the next what it knows.
 //!
 //! A file is replaced whole or not at all. Nothing here knows what is in it. All calls block.
 
@@ -40,14 +40,6 @@ impl StateFile {
         let [name] = &self.name;
         self.folder.rename(&self.name, &format!("{name}.bad"))
     }
-}
-
-/// Where a user's programs keep what they know: `bt-erl` below `$XDG_DATA_HOME`, or below `~/.local/share` where that is not set (XDG
-/// Base Directory Specification, by which a relative path counts as none). `None`: the user has no home.
-pub fn user_state_folder() -> Option<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let share = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
-    share.map(|share| share.join("bt-erl"))
 }
 
 /// A name for this run of the operating system, another one after each boot; `None` where the system has none. What was written and
