@@ -204,9 +204,10 @@ impl TorrentTable {
         self.options.peer_exchange && !self.metainfo.private
     }
 
-    /// True when nobody is to get anything.
-    pub(crate) fn uploads_nothing(&self) -> bool {
-        self.options.upload_slots == Some(0)
+    /// True when there is no more to give than what those get who have a slot.
+    pub(crate) fn upload_is_scarce(&self) -> bool {
+        let limited = self.options.upload_limit.or(self.session.config.upload_limit).is_some();
+        limited || self.options.upload_slots == Some(0)
     }
 
     pub(crate) fn tell(&self, event: Event) {

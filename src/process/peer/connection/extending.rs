@@ -126,9 +126,10 @@ impl Connection<'_> {
         }
     }
 
-    /// A peer with next to nothing may ask for a few pieces while we choke it, so that it has something to give (BEP 6).
+    /// A peer with next to nothing may ask for a few pieces while we choke it, so that it has something to give (BEP 6). Not when our upload
+    /// is limited: what choked peers take would be missing to those that we serve.
     pub(super) fn offer_fast_pieces(&mut self) {
-        if !self.side.fast || self.torrent.uploads_nothing() || self.theirs.count() >= FAST_PIECES {
+        if !self.side.fast || self.torrent.upload_is_scarce() || self.theirs.count() >= FAST_PIECES {
             return;
         }
         let info_hash = self.torrent.metainfo.info_hash;
