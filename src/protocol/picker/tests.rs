@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::protocol::BLOCK_BYTES;
 
+mod hints;
 mod model;
+mod rates;
+mod wanted;
 
 const T0: Duration = Duration::ZERO;
 const A: PeerKey = PeerKey(1);
@@ -44,6 +47,11 @@ fn wanting_all(layout: Layout, have: &Bitfield, seed: u64) -> Picker {
 /// Of a peer whose rate is not known.
 fn ask(key: PeerKey, blocks: u32) -> Ask {
     Ask { key, blocks, rate: 0, fast: false }
+}
+
+/// Of a peer that gives so many blocks a second.
+fn ask_at(key: PeerKey, blocks: u32, blocks_per_second: u32) -> Ask {
+    Ask { rate: u64::from(blocks_per_second) * u64::from(BLOCK_BYTES), ..ask(key, blocks) }
 }
 
 fn run(piece: u32, first: u32, blocks: u32) -> Run {

@@ -12,7 +12,9 @@ enum Happens {
     Joined { key: u64, pieces: u16 },
     Has { key: u64, piece: u32 },
     Left { key: u64 },
-    Grant { key: u64, blocks: u32, memory: bool, secs: u64 },
+    Lost { key: u64, piece: u32 },
+    Hinted { key: u64, piece: u32 },
+    Grant { key: u64, blocks: u32, memory: bool, secs: u64, rate: u64, fast: bool },
     Received { run: usize, blocks: u32 },
     GiveBack { run: usize },
     Finished { piece: u32 },
@@ -26,8 +28,10 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => key.clone().prop_map(|key| Happens::Joined { key, pieces: u16::MAX }),
         2 => (key.clone(), 0..PIECES).prop_map(|(key, piece)| Happens::Has { key, piece }),
         1 => key.clone().prop_map(|key| Happens::Left { key }),
-        12 => (key, 1u32..6, any::<bool>(), 0u64..9).prop_map(|(key, blocks, memory, secs)| {
-            Happens::Grant { key, blocks, memory, secs }
+        1 => (key.clone(), 0..PIECES).prop_map(|(key, piece)| Happens::Lost { key, piece }),
+        1 => (key.clone(), 0..PIECES + 1).prop_map(|(key, piece)| Happens::Hinted { key, piece }),
+        12 => (key, 1u32..6, any::<bool>(), 0u64..9, 0u64..3, 0u8..6).prop_map(|(key, blocks, memory, secs, rate, fast)| {
+            Happens::Grant { key, blocks, memory, secs, rate: rate * 5000, fast: fast == 0 }
         }),
         4 => (any::<usize>(), 1u32..5).prop_map(|(run, blocks)| Happens::Received { run, blocks }),
         3 => any::<usize>().prop_map(|run| Happens::GiveBack { run }),
@@ -43,6 +47,8 @@ struct Model {
     picker: Picker,
     peers: BTreeMap<u64, BTreeSet<u32>>,
     have: BTreeSet<u32>,
+    wanted: BTreeSet<u32>,
+    allowed: BTreeSet<(u64, u32)>,
     here: BTreeSet<(u32, u32)>,
     runs: Vec<(u64, Run)>,
     /// Pieces that failed: while one peer delivers such a piece, the others get none of it.
@@ -71,6 +77,7 @@ impl Model {
                 let pieces: BTreeSet<u32> = (0..PIECES).filter(|piece| pieces >> piece & 1 == 1).collect();
                 let drawn: String = (0..PIECES).map(|piece| if pieces.contains(&piece) { 'x' } else { '.' }).collect();
                 self.runs.retain(|(of, _)| *of != key);
+                self.allowed.retain(|(of, _)| *of != key);
                 self.picker.joined(PeerKey(key), field(&drawn));
                 self.peers.insert(key, pieces);
             }
@@ -83,13 +90,39 @@ impl Model {
                 self.peers.remove(&key);
                 self.runs.retain(|(of, _)| *of != key);
             }
-            Happens::Grant { key, blocks, memory, secs } => self.grant(key, blocks, memory, secs),
+            Happens::Lost { key, piece } => {
+                self.picker.lost(PeerKey(key), PieceIndex(piece));
+                if self.peers.get_mut(&key).is_some_and(|pieces| pieces.remove(&piece)) {
+                    self.runs.retain(|(of, run)| *of != key || run.piece.0 != piece);
+                }
+            }
+            Happens::Hinted { key, piece } => {
+                self.picker.suggested(PeerKey(key), PieceIndex(piece));
+                self.picker.allowed(PeerKey(key), PieceIndex(piece));
+                if self.peers.contains_key(&key) {
+                    self.allowed.insert((key, piece));
+                }
+            }
+            Happens::Grant { key, blocks, memory, secs, rate, fast } => {
+                self.grant(Ask { key: PeerKey(key), blocks, rate, fast }, memory, secs);
+            }
             Happens::Received { run, blocks } if !self.runs.is_empty() => {
                 let at = run % self.runs.len();
                 let (_, whole) = self.runs[at];
                 let part = Run { blocks: blocks.min(whole.blocks), ..whole };
-                let news = part.numbers().filter(|n| self.here.insert((part.piece.0, *n))).count();
-                assert_eq!(self.picker.received(part).news, news as u32);
+                let asked = self.asked();
+                let news: Vec<u32> = part.numbers().filter(|n| self.here.insert((part.piece.0, *n))).collect();
+                let doubled: BTreeSet<(u64, u32)> = news
+                    .iter()
+                    .filter_map(|n| asked.get(&(part.piece.0, *n)).filter(|of| of.len() > 1).map(|of| (n, of)))
+                    .flat_map(|(n, of)| of.iter().map(|key| (*key, *n)))
+                    .collect();
+                let received = self.picker.received(part);
+                assert_eq!(received.news, news.len() as u32);
+                assert_eq!(
+                    received.doubled.iter().map(|(key, run)| (key.0, run.first)).collect::<BTreeSet<_>>(),
+                    doubled
+                );
                 self.runs[at].1 = Run { first: part.numbers().end, blocks: whole.blocks - part.blocks, ..whole };
             }
             Happens::GiveBack { run } if !self.runs.is_empty() => {
@@ -110,12 +143,14 @@ impl Model {
         }
     }
 
-    fn grant(&mut self, key: u64, blocks: u32, memory: bool, secs: u64) {
-        let (asked, wanted) = (self.asked(), |piece: &u32| !self.have.contains(piece));
-        let useful: Vec<u32> = self.peers.get(&key).into_iter().flatten().copied().filter(wanted).collect();
+    fn grant(&mut self, ask: Ask, memory: bool, secs: u64) {
+        let (key, blocks) = (ask.key.0, ask.blocks);
+        let asked = self.asked();
+        let useful = self.useful(key);
+        let may = |piece: &u32| !ask.fast || self.allowed.contains(&(key, *piece));
         let is_free = |block: (u32, u32)| !asked.contains_key(&block) && !self.here.contains(&block);
         let mut times = 0;
-        let answer = self.picker.grant(ask(PeerKey(key), blocks), Duration::from_secs(secs), |_| {
+        let answer = self.picker.grant(ask, Duration::from_secs(secs), |_| {
             times += 1;
             memory
         });
@@ -126,12 +161,17 @@ impl Model {
                 assert!(!useful.is_empty());
                 let alone =
                     |piece: &&u32| self.failed.contains(*piece) && (0..4).any(|n| asked.contains_key(&(**piece, n)));
-                let mut shared = useful.iter().filter(|piece| !alone(piece));
+                let mut shared = useful.iter().filter(|piece| may(piece) && !alone(piece));
                 let free = shared.any(|piece| (0..4).any(|n| is_free((*piece, n))));
                 assert!(!free || !memory, "a free block was not granted");
             }
             Grant::Run(run) => {
-                assert!(useful.contains(&run.piece.0) && (1..=blocks).contains(&run.blocks) && run.numbers().end <= 4);
+                assert!(
+                    useful.contains(&run.piece.0)
+                        && may(&run.piece.0)
+                        && (1..=blocks).contains(&run.blocks)
+                        && run.numbers().end <= 4
+                );
                 for n in run.numbers() {
                     let holders = asked.get(&(run.piece.0, n)).map_or(&[][..], Vec::as_slice);
                     assert!(holders.len() < 2 && !holders.contains(&key), "{holders:?}");
@@ -142,17 +182,26 @@ impl Model {
         }
     }
 
+    /// The pieces of a peer that are wanted and not finished.
+    fn useful(&self, key: u64) -> Vec<u32> {
+        let theirs = self.peers.get(&key).into_iter().flatten().copied();
+        theirs.filter(|piece| self.wanted.contains(piece) && !self.have.contains(piece)).collect()
+    }
+
     fn check(&self) {
         let asked = self.asked();
         let open: BTreeSet<u32> = asked.keys().chain(&self.here).map(|(piece, _)| *piece).collect();
         let (have, in_flight) = (self.have.len() as u32, open.len() as u32);
-        let want = PIECES - have - in_flight;
-        assert_eq!(self.picker.partition(), Partition { have, want, in_flight, skipped: 0, astray: 0 });
+        let skipped =
+            (0..PIECES).filter(|piece| !self.wanted.contains(piece) && !self.have.contains(piece)).count() as u32;
+        let want = PIECES - have - in_flight - skipped;
+        assert_eq!(self.picker.partition(), Partition { have, want, in_flight, skipped, astray: 0 });
         assert_eq!(self.picker.in_flight(), asked.len() as u64);
         assert_eq!(self.picker.open_pieces(), open.len());
-        for (key, pieces) in &self.peers {
-            let interesting = pieces.iter().any(|piece| !self.have.contains(piece));
-            assert_eq!(self.picker.interesting(PeerKey(*key)), interesting);
+        for key in self.peers.keys() {
+            assert_eq!(self.picker.interesting(PeerKey(*key)), !self.useful(*key).is_empty());
+            let asked_of = asked.values().filter(|of| of.contains(key)).count() as u32;
+            assert_eq!(self.picker.asked_of(PeerKey(*key)), asked_of);
         }
     }
 }
@@ -160,11 +209,19 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
-    fn have_want_and_in_flight_partition_the_pieces_and_the_download_ends(events in proptest::collection::vec(happens(), 0..120)) {
-        let picker = wanting_all(layout(PIECES, 4), &Bitfield::new(PIECES), 3);
+    fn have_want_in_flight_and_skipped_partition_the_pieces_and_the_download_ends(
+        events in proptest::collection::vec(happens(), 0..120),
+        wanted in prop_oneof![Just(u16::MAX), any::<u16>()],
+        sequential in any::<bool>(),
+        endgame_from in 1u8..=100,
+    ) {
+        let wanted: BTreeSet<u32> = (0..PIECES).filter(|piece| wanted >> piece & 1 == 1).collect();
+        let drawn: String = (0..PIECES).map(|piece| if wanted.contains(&piece) { 'x' } else { '.' }).collect();
+        let picking = Picking { sequential, endgame_from, seed: 3 };
+        let picker = Picker::new(layout(PIECES, 4), &Bitfield::new(PIECES), &field(&drawn), std::iter::empty(), picking);
         let mut model = Model {
-            picker, peers: BTreeMap::new(), have: BTreeSet::new(), here: BTreeSet::new(), runs: Vec::new(),
-            failed: BTreeSet::new(),
+            picker, wanted, peers: BTreeMap::new(), have: BTreeSet::new(), here: BTreeSet::new(), runs: Vec::new(),
+            failed: BTreeSet::new(), allowed: BTreeSet::new(),
         };
         for event in events {
             model.apply(event);
@@ -174,7 +231,7 @@ proptest! {
         model.apply(Happens::Joined { key: 99, pieces: u16::MAX });
         for _ in 0..PIECES * 4 {
             for secs in [0, 100] {
-                model.apply(Happens::Grant { key: 99, blocks: 4, memory: true, secs });
+                model.apply(Happens::Grant { key: 99, blocks: 4, memory: true, secs, rate: 0, fast: false });
             }
             while let Some(run) = model.runs.iter().position(|(key, run)| *key == 99 && run.blocks > 0) {
                 model.apply(Happens::Received { run, blocks: 4 });
@@ -188,7 +245,7 @@ proptest! {
         }
         for piece in 0..PIECES {
             let whole = (0..4).all(|n| model.here.contains(&(piece, n)));
-            prop_assert!(whole || model.have.contains(&piece), "piece {} is not here", piece);
+            prop_assert!(whole || model.have.contains(&piece) || !model.wanted.contains(&piece), "piece {} is not here", piece);
         }
     }
 }
