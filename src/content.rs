@@ -229,3 +229,6 @@ impl Zeros {
         self.known.map(|(_, hash)| hash)
     }
 }
+
+#[cfg(test)]
+mod tests;

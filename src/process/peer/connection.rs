@@ -75,6 +75,8 @@ struct Connection<'a> {
     out: Outbox,
     sending: Valve,
     receiving: Valve,
+    /// Since when we have not read, though we could: our limits, or a side that does not listen, forbid it.
+    not_reading: Option<Duration>,
     have: Bitfield,
     theirs: Bitfield,
     /// Nothing but the handshake and keep-alives came before.
@@ -150,6 +152,7 @@ impl<'a> Connection<'a> {
             out: Outbox::default(),
             sending: Valve::new(ours(|limits| &limits.upload), torrent.options.upload_allowance),
             receiving: Valve::new(ours(|limits| &limits.download), None),
+            not_reading: None,
             have,
             theirs: Bitfield::new(layout.pieces()),
             first: true,
@@ -283,12 +286,26 @@ impl<'a> Connection<'a> {
 
     /// Reads as much as the limits allow; pending when nothing came, or while the other side does not listen to us.
     fn poll_read(&mut self, cx: &mut Context<'_>, socket: &Socket, room: &mut [u8]) -> Poll<Result<usize, End>> {
-        if self.out.messages_waiting() > MUCH_UNSAID {
-            return Poll::Pending;
-        }
-        let allowed = futures::ready!(self.receiving.poll_open(cx, room.len()));
+        let allowed = match self.receiving.poll_open(cx, room.len()) {
+            Poll::Ready(allowed) if self.out.messages_waiting() <= MUCH_UNSAID => allowed,
+            _ => {
+                self.not_reading.get_or_insert(self.now);
+                return Poll::Pending;
+            }
+        };
+        self.count_throttled();
         let mut reader = socket;
         Pin::new(&mut reader).poll_read(cx, &mut room[..allowed]).map_err(End::from)
+    }
+
+    /// What we did not read, the other side may have sent: that time is ours.
+    fn count_throttled(&mut self) -> bool {
+        let since = self.not_reading.take();
+        if let Some(since) = since {
+            self.now = clock::since_start();
+            self.pipeline.throttled(self.now.saturating_sub(since));
+        }
+        since.is_some()
     }
 
     /// The 10-second timer.

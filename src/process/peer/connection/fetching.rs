@@ -98,6 +98,9 @@ impl Connection<'_> {
     }
 
     pub(super) fn give_back_stale(&mut self) {
+        if self.count_throttled() {
+            self.not_reading = Some(self.now);
+        }
         for landed in self.pipeline.stale(self.now) {
             for run in landed.missing() {
                 for block in run.numbers() {
