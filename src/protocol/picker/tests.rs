@@ -8,6 +8,7 @@ use crate::protocol::BLOCK_BYTES;
 mod hints;
 mod model;
 mod rates;
+mod virtual_swarm;
 mod wanted;
 
 const T0: Duration = Duration::ZERO;
