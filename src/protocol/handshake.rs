@@ -106,6 +106,8 @@ impl Handshake {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn sample() -> Handshake {
@@ -134,6 +136,40 @@ mod tests {
             let mut bytes = sample().encode();
             bytes[at] ^= 1;
             assert_eq!(Handshake::decode(&bytes), Err(HandshakeError::NotBitTorrent { at }));
+        }
+    }
+
+    #[test]
+    fn ours_claims_the_fast_extension_and_the_extension_protocol_and_no_more() {
+        let ours = Handshake::new(InfoHash([9; 20]), PeerId([7; 20]));
+        assert_eq!(ours.reserved, [0, 0, 0, 0, 0, 0x10, 0, 0x04]);
+        for (at, mask, claims) in
+            [(7, 0x04, [true, false]), (5, 0x10, [false, true]), (7, !0x04, [false; 2]), (5, !0x10, [false; 2])]
+        {
+            let mut theirs = Handshake { reserved: [0; 8], ..ours };
+            theirs.reserved[at] = mask;
+            assert_eq!([theirs.has_fast_extension(), theirs.has_extension_protocol()], claims);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_split_are_the_same_handshake_or_the_same_error(
+            mut bytes: [u8; 68],
+            right in 0usize..=20,
+            end in 0usize..=68,
+        ) {
+            bytes[..right].copy_from_slice(&PROTOCOL[..right]);
+            let whole = Handshake::decode(&bytes);
+            match Handshake::decode(&bytes[..end]) {
+                Ok(HandshakeDecoded::Partial { needed }) => prop_assert_eq!(needed, 68 - end),
+                early => prop_assert_eq!(&early, &whole),
+            }
+            match whole {
+                Ok(HandshakeDecoded::Done(handshake)) => prop_assert_eq!(handshake.encode(), bytes),
+                Ok(HandshakeDecoded::Partial { .. }) => prop_assert!(false, "68 bytes are enough"),
+                Err(HandshakeError::NotBitTorrent { at }) => prop_assert!((right..20).contains(&at)),
+            }
         }
     }
 }

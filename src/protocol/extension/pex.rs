@@ -38,9 +38,9 @@ pub struct SwarmPeer {
 /// A message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pex {
-    /// Who came; at most [`MAX_ADDED`] of each address family.
+    /// Who came; at most [`MAX_ADDED`] of each of the two lists of the wire.
     pub added: Vec<SwarmPeer>,
-    /// Who went; at most [`MAX_ADDED`] of each address family.
+    /// Who went; at most [`MAX_ADDED`] of each of the two lists of the wire.
     pub dropped: Vec<SocketAddr>,
 }
 

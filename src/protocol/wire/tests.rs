@@ -49,6 +49,40 @@ fn each_message_has_the_bytes_of_bep_3() {
 }
 
 #[test]
+fn each_message_has_the_bytes_of_bep_6_and_10() {
+    let range = BlockRange { piece: PieceIndex(1), begin: 16_384, length: 512 };
+    let is = |message: Message<'_>, bytes: &[u8]| assert_eq!(bytes_of(&message), bytes, "{message:?}");
+    is(Message::Suggest { piece: PieceIndex(258) }, &[0, 0, 0, 5, 13, 0, 0, 1, 2]);
+    is(Message::HaveAll, &[0, 0, 0, 1, 14]);
+    is(Message::HaveNone, &[0, 0, 0, 1, 15]);
+    is(Message::Reject(range), &[0, 0, 0, 13, 16, 0, 0, 0, 1, 0, 0, 0x40, 0, 0, 0, 2, 0]);
+    is(Message::AllowedFast { piece: PieceIndex(258) }, &[0, 0, 0, 5, 17, 0, 0, 1, 2]);
+    is(Message::Extended { id: 3, payload: b"de" }, &[0, 0, 0, 4, 20, 3, b'd', b'e']);
+}
+
+#[test]
+fn the_fast_extension_is_held_to_exact_lengths_and_to_the_torrent() {
+    for id in [14, 15] {
+        assert_eq!(refused(&raw(2, &[id])), WireError::WrongLength { id, length: 2 });
+    }
+    for id in [13, 17] {
+        assert_eq!(refused(&raw(4, &[id])), WireError::WrongLength { id, length: 4 });
+        assert_eq!(refused(&raw(6, &[id])), WireError::WrongLength { id, length: 6 });
+        assert_eq!(refused(&numbers(id, &[3])), WireError::PieceOutOfRange { id, piece: 3 });
+    }
+    assert_eq!(refused(&raw(12, &[16])), WireError::WrongLength { id: 16, length: 12 });
+    let range = BlockRange { piece: PieceIndex(2), begin: 20_000, length: 1 };
+    assert_eq!(refused(&numbers(16, &[2, 20_000, 1])), WireError::RangeOutOfPiece { id: 16, range });
+}
+
+#[test]
+fn an_extended_message_has_a_number_and_may_have_no_payload() {
+    assert_eq!(refused(&raw(1, &[20])), WireError::WrongLength { id: 20, length: 1 });
+    let empty = Decoded::Message { message: Message::Extended { id: 0, payload: &[] }, used: 6 };
+    assert_eq!(decode(&raw(2, &[20, 0]), &limits()), Ok(empty));
+}
+
+#[test]
 fn a_frame_of_four_gibibytes_is_refused_by_its_length_alone() {
     let longest = limits().longest_frame() as u32 - 4;
     assert_eq!(refused(&[0xff; 4]), WireError::FrameTooLong { id: None, length: u32::MAX, limit: longest });
@@ -123,6 +157,28 @@ fn a_message_that_is_not_known_is_stepped_over() {
     assert_eq!(decode(&bytes[used..], &limits()), Ok(next));
 }
 
+/// All messages of a stream that comes in these steps, and what is left of it or wrong with it.
+fn read_in_steps<'a>(stream: &'a [u8], steps: &[usize]) -> (Vec<Message<'a>>, Result<usize, WireError>) {
+    let (mut messages, mut start, mut end) = (Vec::new(), 0, 0_usize);
+    for step in steps.iter().cycle() {
+        end = end.saturating_add(*step).min(stream.len());
+        loop {
+            match decode(&stream[start..end], &limits()) {
+                Ok(Decoded::Message { message, used }) => {
+                    messages.push(message);
+                    start += used;
+                }
+                Ok(Decoded::Partial { .. }) => break,
+                Err(error) => return (messages, Err(error)),
+            }
+        }
+        if end == stream.len() {
+            break;
+        }
+    }
+    (messages, Ok(stream.len() - start))
+}
+
 const BLOCK: [u8; 16_384] = [0x5a; 16_384];
 
 fn any_message() -> impl Strategy<Value = Message<'static>> {
@@ -165,19 +221,40 @@ proptest! {
     ) {
         let mut stream = Vec::new();
         messages.iter().for_each(|message| encode(message, &mut stream));
-        let (mut start, mut end, mut read) = (0, 0, Vec::new());
-        for step in steps.iter().cycle() {
-            end = (end + step).min(stream.len());
-            while let Decoded::Message { message, used } = decode(&stream[start..end], &limits()).expect("no error") {
-                read.push(message);
-                start += used;
-            }
-            if end == stream.len() {
-                break;
-            }
+        prop_assert_eq!(read_in_steps(&stream, &steps), (messages, Ok(0)));
+    }
+
+    #[test]
+    fn a_stream_that_goes_wrong_gives_the_same_messages_and_the_same_error_in_any_split(
+        before in proptest::collection::vec(any_message(), 0..4),
+        (id, length) in (0u8..24, 0u32..40),
+        numbers in proptest::collection::vec(0u32..40_001, 0..4),
+        noise in proptest::collection::vec(any::<u8>(), 0..64),
+        steps in proptest::collection::vec(1usize..40, 1..20),
+    ) {
+        let mut stream = Vec::new();
+        before.iter().for_each(|message| encode(message, &mut stream));
+        stream.extend(length.to_be_bytes());
+        stream.push(id);
+        stream.extend(numbers.iter().flat_map(|n| n.to_be_bytes()));
+        stream.extend(noise);
+        let at_once = read_in_steps(&stream, &[usize::MAX]);
+        prop_assert!(at_once.0.starts_with(&before));
+        prop_assert_eq!(read_in_steps(&stream, &steps), at_once);
+    }
+
+    #[test]
+    fn what_is_understood_is_written_as_it_came(id in 0u8..21, payload in proptest::collection::vec(any::<u8>(), 0..20), small in 0u32..3) {
+        let mut bytes = raw(payload.len() as u32 + 1, &[&[id], &payload[..]].concat());
+        // Mostly a piece that there is.
+        if let Some(piece) = bytes.get_mut(5..9).filter(|_| matches!(id, 4 | 6 | 7 | 8 | 13 | 16 | 17)) {
+            piece.copy_from_slice(&small.to_be_bytes());
         }
-        prop_assert_eq!(start, end);
-        prop_assert_eq!(read, messages);
+        if let Ok(Decoded::Message { message, used }) = decode(&bytes, &limits())
+            && !matches!(message, Message::Unknown { .. })
+        {
+            prop_assert_eq!(bytes_of(&message), &bytes[..used]);
+        }
     }
 
     #[test]
@@ -189,7 +266,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_never_panics_and_a_message_never_uses_more_than_there_is(noise in proptest::collection::vec(any::<u8>(), 0..64), id in 0u8..12, length in 0u32..32) {
+    fn noise_never_panics_and_a_message_never_uses_more_than_there_is(noise in proptest::collection::vec(any::<u8>(), 0..64), id in 0u8..24, length in 0u32..32) {
         let framed = [&length.to_be_bytes()[..], &[id], &noise].concat();
         for bytes in [&noise, &framed] {
             match decode(bytes, &limits()) {
