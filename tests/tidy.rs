@@ -199,6 +199,7 @@ const TOP: &[&str] = &[
     "clippy.toml",
     "docs",
     "examples",
+    "fuzz",
     "rustfmt.toml",
     "src",
     "supervisors",
@@ -229,10 +230,20 @@ fn rust_files(folder: &str) -> Vec<String> {
 }
 
 fn all_rust_files() -> Vec<String> {
-    ["src", "supervisors/src", "supervisors/tests", "supervisors/examples", "tests", "benches", "examples"]
-        .into_iter()
-        .flat_map(rust_files)
-        .collect()
+    [
+        "src",
+        "supervisors/src",
+        "supervisors/tests",
+        "supervisors/examples",
+        "tests",
+        "benches",
+        "examples",
+        "fuzz/src",
+        "fuzz/fuzz_targets",
+    ]
+    .into_iter()
+    .flat_map(rust_files)
+    .collect()
 }
 
 /// One file right in `src/process` is one kind of process; what lies deeper is a part of one.

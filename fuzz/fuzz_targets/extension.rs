@@ -5,10 +5,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bt_erl_fuzz::protocol::Layout;
 use bt_erl_fuzz::protocol::extension::metadata::{Metadata, PIECE_BYTES};
 use bt_erl_fuzz::protocol::extension::pex::{MAX_ADDED, Pex, Told};
 use bt_erl_fuzz::protocol::extension::{Hello, dont_have};
-use bt_erl_fuzz::protocol::Layout;
 use bt_erl_fuzz::take;
 use libfuzzer_sys::fuzz_target;
 
