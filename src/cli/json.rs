@@ -43,7 +43,10 @@ pub(crate) enum Line {
         bytes_checked: u64,
         downloaded: u64,
         uploaded: u64,
-        /// Sent, for each byte of wanted content.
+        /// Of earlier runs, as far as they are remembered.
+        downloaded_before: u64,
+        uploaded_before: u64,
+        /// Sent, for each byte of wanted content; earlier runs included.
         ratio: f64,
         /// All of `wasted`.
         refetched: u64,
@@ -101,10 +104,11 @@ pub(crate) enum Line {
     },
     /// Seeding ended. Last line, unless a signal ended it.
     Seeded {
-        /// Since the start.
+        /// In this run.
         uploaded: u64,
         /// From completion.
         secs: f64,
+        /// Earlier runs included.
         ratio: f64,
         /// That got something.
         peers: u32,
@@ -149,6 +153,8 @@ impl Line {
             bytes_checked: progress.bytes_checked,
             downloaded: progress.downloaded,
             uploaded: progress.uploaded,
+            downloaded_before: progress.downloaded_before,
+            uploaded_before: progress.uploaded_before,
             ratio: to_thousandths(ratio(progress).0),
             refetched: progress.wasted.total(),
             wasted: progress.wasted,

@@ -176,9 +176,10 @@ pub(crate) fn eta(progress: &Progress) -> Option<Duration> {
     (left > 0 && progress.download_rate > 0 && secs < NEVER_SECS).then(|| Duration::from_secs_f64(secs))
 }
 
-/// Bytes sent for each byte of wanted content.
+/// Bytes sent for each byte of wanted content, in this run and in those before that are remembered.
 pub(crate) fn ratio(progress: &Progress) -> Ratio {
-    Ratio(progress.uploaded as f64 / progress.bytes_wanted.max(1) as f64)
+    let uploaded = progress.uploaded_before.saturating_add(progress.uploaded);
+    Ratio(uploaded as f64 / progress.bytes_wanted.max(1) as f64)
 }
 
 /// The figures in at most `width` columns: the least important ones are left out until they fit.
@@ -285,8 +286,8 @@ mod tests {
             "1,234/2,048 pieces · 1.2 GiB of 2 GiB · ↓ 412 MiB/s · ↑ 3 MiB/s · 2.0 s left · 4/12 peers · 2 unchoked · \
              1 restart · 64 KiB wasted"
         );
-        let seeding = Progress { state: State::Complete, uploaded: 3 << 30, ..downloading() };
-        assert_eq!(facts(&seeding, 78), "seeding · ↑ 3 MiB/s · ratio 1.50 · 3 GiB uploaded · 4/12 peers · 2 unchoked");
+        let seeding = Progress { state: State::Complete, uploaded_before: 1 << 30, uploaded: 2 << 30, ..downloading() };
+        assert_eq!(facts(&seeding, 78), "seeding · ↑ 3 MiB/s · ratio 1.50 · 2 GiB uploaded · 4/12 peers · 2 unchoked");
         assert_eq!(facts(&seeding, 40), "seeding · ↑ 3 MiB/s · ratio 1.50");
     }
 

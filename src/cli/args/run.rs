@@ -136,7 +136,7 @@ pub(crate) struct RunArgs {
     #[arg(long, help_heading = END)]
     pub(crate) seed: bool,
 
-    /// Go on serving until so many times the wanted content has been sent, as in 1.5
+    /// Go on serving until so many times the wanted content has been sent, as in 1.5; earlier runs count, too
     #[arg(long, value_name = "RATIO", help_heading = END)]
     pub(crate) seed_ratio: Option<Ratio>,
 

@@ -30,6 +30,8 @@ fn samples() -> Vec<Line> {
             bytes_checked: 393216000,
             downloaded: 125829120,
             uploaded: 65536,
+            downloaded_before: 0,
+            uploaded_before: 0,
             ratio: 0.0,
             refetched: 16384,
             wasted: WASTED,

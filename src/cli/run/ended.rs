@@ -72,11 +72,11 @@ pub(crate) fn summary_line(summary: &Summary, place: &Path, paint: Paint) -> Str
 /// What was given to others, in figures.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Seeded {
-    /// Bytes sent since the start, also while downloading.
+    /// Bytes sent in this run, also while downloading.
     pub(crate) uploaded: u64,
     /// From completion to the end.
     pub(crate) took: Duration,
-    /// Bytes sent for each byte of content.
+    /// Bytes sent for each byte of wanted content, earlier runs included.
     pub(crate) ratio: Ratio,
     /// Peers that got something.
     pub(crate) peers: u32,
