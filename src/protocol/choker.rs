@@ -5,8 +5,7 @@
 //! pipelines). Only peers that want something hold slots.
 //!
 //! - While leeching, slots go to those who give us most. Who owes us blocks for a minute (*snubs* us) earns none.
-//! - While seeding, a slot is held for a term; then it goes to whoever has waited the longest. Who hardly takes
-//!   anything loses it early.
+//! - While seeding, each round goes to those who have waited the longest.
 //! - One slot is *optimistic*: somebody at random for thirty seconds, newcomers three times as likely.
 
 use std::cmp::Reverse;
@@ -15,12 +14,12 @@ use std::time::Duration;
 
 use super::PeerKey;
 
-/// How long a slot is safe.
+/// Between two rounds, in which everybody's slot is decided anew.
 const ROUND: Duration = Duration::from_secs(10);
+/// A slot that is younger than this in a round stays: it has hardly begun.
+const YOUNG: Duration = Duration::from_secs(5);
 /// How long the optimistic slot is somebody's.
 const OPTIMISTIC: Duration = Duration::from_secs(30);
-/// How long a slot is held while we seed and others wait.
-const TERM: Duration = Duration::from_secs(10);
 /// A peer is new for so long.
 const NEW: Duration = Duration::from_secs(60);
 /// How much likelier a new peer gets the optimistic slot.
@@ -135,17 +134,14 @@ impl Choker {
     /// Smaller is better. Between rounds who has a slot keeps it.
     fn leech_rank(&self, peer: &Candidate, now: Duration, round: bool) -> impl Ord + use<> {
         let slot = self.held.get(&peer.key);
-        let safe = slot.is_some_and(|slot| !round || now.saturating_sub(slot.since) < ROUND);
+        let safe = slot.is_some_and(|slot| !round || now.saturating_sub(slot.since) < YOUNG);
         (!safe, peer.snubbed, Reverse(peer.download_rate), slot.is_none())
     }
 
-    /// Smaller is better: who is in its term, then who has waited longest.
+    /// Smaller is better: who has waited longest.
     fn seed_rank(&self, peer: &Candidate, now: Duration, round: bool) -> impl Ord + use<> {
         let slot = self.held.get(&peer.key);
-        let safe = slot.is_some_and(|slot| {
-            let held = now.saturating_sub(slot.since);
-            !round || held < ROUND || (held < TERM && peer.upload_rate > 0)
-        });
+        let safe = slot.is_some_and(|slot| !round || now.saturating_sub(slot.since) < YOUNG);
         let served = if slot.is_some() { Some(now) } else { self.served.get(&peer.key).copied() };
         (!safe, served, Reverse(peer.upload_rate))
     }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Bitfield, PeerKey, PieceIndex};
 
-/// Suggestions that a peer has not followed yet, at most: it has one piece in work and knows the next.
-const AHEAD: usize = 2;
+/// Suggestions that a peer has not followed yet, at most: it has two pieces in work and knows the next.
+const AHEAD: usize = 4;
 
 /// The suggestions of one torrent.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn no_piece_is_suggested_to_two() {
-        let mut suggestions = Suggestions::new(6, 1);
+        let mut suggestions = Suggestions::new(12, 1);
         let (a, b) = (suggestions.next(A), suggestions.next(B));
         assert_eq!((a.len(), b.len()), (AHEAD, AHEAD));
         assert!(a.iter().all(|piece| !b.contains(piece)));
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_was_not_taken_is_suggested_again_after_all_else() {
-        let mut suggestions = Suggestions::new(6, 1);
+        let mut suggestions = Suggestions::new(12, 1);
         let a = suggestions.next(A);
         suggestions.ended(A);
         let mut b = Vec::new();
@@ -91,13 +91,13 @@ mod tests {
             b.push(piece);
             suggestions.has(B, piece);
         }
-        assert!(b.len() >= 4 && !a.contains(&b[0]), "{a:?} {b:?}");
+        assert!(b.len() >= 8 && !a.contains(&b[0]), "{a:?} {b:?}");
     }
 
     #[test]
     fn what_others_have_is_not_suggested() {
-        let mut suggestions = Suggestions::new(6, 1);
-        (0..6).for_each(|piece| suggestions.has(B, PieceIndex(piece)));
+        let mut suggestions = Suggestions::new(12, 1);
+        (0..12).for_each(|piece| suggestions.has(B, PieceIndex(piece)));
         assert_eq!(suggestions.next(A), []);
     }
 }

@@ -10,6 +10,8 @@ use super::{BlockRange, PieceIndex};
 
 /// Requests kept per peer: the `reqq` that we announce (BEP 10).
 pub const MAX_REQUESTS: usize = 1000;
+/// Pieces that one peer may have while it is choked.
+const MAX_FAST: usize = 64;
 /// Reads from disk under way at once.
 pub const MAX_READS: u32 = 2;
 /// Requests answered with one read, at most; and their bytes together, when there are several.
@@ -55,9 +57,21 @@ impl Upload {
         dropped
     }
 
+    /// Pieces of which the peer has asked for a block that it has not got; oldest first, each once.
+    pub fn begun(&self) -> Vec<PieceIndex> {
+        let mut begun: Vec<PieceIndex> = Vec::new();
+        for range in self.reading.iter().chain(&self.queue) {
+            if !begun.contains(&range.piece) {
+                begun.push(range.piece);
+            }
+        }
+        begun
+    }
+
     /// `piece` is served even while the peer is choked (BEP 6).
-    pub fn allow(&mut self, piece: PieceIndex) {
-        self.fast.insert(piece);
+    /// False when it was already, or when that would be too many.
+    pub fn allow(&mut self, piece: PieceIndex) -> bool {
+        self.fast.len() < MAX_FAST && self.fast.insert(piece)
     }
 
     /// True while we serve the peer.

@@ -71,6 +71,8 @@ impl Connection<'_> {
     /// They answer no more requests. Without the fast extension what was out is lost; with it each request is answered or rejected.
     pub(super) fn choked_by_them(&mut self) {
         self.am_choked = true;
+        // What it asked for before was for any piece; now only some will do.
+        self.asked = false;
         self.counts.am_choked.store(true, Ordering::Relaxed);
         for landed in self.pipeline.choked(self.side.fast) {
             self.give_back(landed);

@@ -33,10 +33,9 @@ impl Connection<'_> {
         self.have.set(piece.0);
         let (layout, out) = (self.layout, &mut self.out);
         self.pipeline.cancel(piece, |p, n| layout.block(p, n), |range| out.message(&Message::Cancel(range)));
-        if !self.theirs.get(piece.0) {
-            self.out.message(&Message::Have { piece });
-            self.floods.told_of_piece();
-        }
+        // Also to whom has it: a seed that knows what is spread already gives what is not.
+        self.out.message(&Message::Have { piece });
+        self.floods.told_of_piece();
         self.request();
         self.ask();
         self.part_if_useless()

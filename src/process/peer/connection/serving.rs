@@ -8,6 +8,8 @@ use super::*;
 const ENOUGH_WAITING: usize = 512 * 1024;
 /// The same for a peer that is choked, and gets nothing but a few fast pieces.
 const ENOUGH_FOR_CHOKED: usize = 32 * 1024;
+/// Pieces that a peer may finish after it was choked.
+const MAX_UNFINISHED: usize = 2;
 
 impl Connection<'_> {
     /// The client has decided anew.
@@ -20,11 +22,23 @@ impl Connection<'_> {
             self.upload.unchoke();
             return self.out.message(&Message::Unchoke);
         }
+        self.let_finish();
         self.out.message(&Message::Choke);
         let upload = &mut self.upload;
         let mut dropped = upload.choke();
         dropped.extend(self.out.take_back(|range| !upload.is_fast(range.piece)));
         self.reject(dropped);
+    }
+
+    /// A piece that has begun may be finished, or what was sent of it was sent for nothing: the peer may go on asking for it (BEP 6).
+    fn let_finish(&mut self) {
+        if self.side.fast {
+            for piece in self.upload.begun().into_iter().take(MAX_UNFINISHED) {
+                if self.upload.allow(piece) {
+                    self.out.message(&Message::AllowedFast { piece });
+                }
+            }
+        }
     }
 
     pub(super) fn requested(&mut self, range: BlockRange) -> Result<(), End> {
