@@ -12,7 +12,9 @@ use bip_bencode::{BMutAccess, BencodeMut};
 
 use super::bencode::{self, BencodeError, Dict};
 
+pub mod assembly;
 pub mod dont_have;
+pub mod frames;
 pub mod metadata;
 pub mod pex;
 

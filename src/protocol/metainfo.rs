@@ -111,6 +111,18 @@ impl Metainfo {
         Ok(metainfo)
     }
 
+    /// The torrent whose info dictionary this is, to the byte: what peers gave for a magnet link (BEP 9). `trackers` are the link's; each
+    /// is a tier of its own.
+    pub fn of_info(info: &[u8], trackers: &[String]) -> Result<Self, MetainfoError> {
+        if info.len() > Self::MAX_BYTES {
+            return Err(MetainfoError::TooLarge { bytes: info.len() });
+        }
+        let raw = bencode::read(info)?;
+        let mut metainfo = Self::parse_info(&raw.dict()?, raw)?;
+        metainfo.trackers = trackers.iter().take(MAX_TRACKERS).map(|url| vec![url.clone()]).collect();
+        Ok(metainfo)
+    }
+
     /// The info dictionary exactly as it stands in the torrent file: what peers may ask for (BEP 9).
     pub fn info_bytes(&self) -> &[u8] {
         &self.hashes.info
@@ -289,7 +301,8 @@ fn trackers(root: &Dict<'_>) -> Vec<Vec<String>> {
     tiers
 }
 
-fn announce_url(bytes: &[u8]) -> Option<String> {
+/// An announce URL as it came from outside, when it can be one.
+pub(super) fn announce_url(bytes: &[u8]) -> Option<String> {
     let url = str::from_utf8(bytes).ok()?.trim();
     let strange = |c: char| c.is_whitespace() || is_unprintable(c);
     (url.len() <= MAX_URL_BYTES && url.contains("://") && !url.contains(strange)).then(|| url.to_owned())

@@ -293,3 +293,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_info_dictionary_alone_is_a_torrent_too() {
+    let whole = Metainfo::parse(&torrent(single())).expect("honest");
+    let trackers = ["http://a/announce".to_owned(), "http://b/announce".to_owned()];
+    let alone = Metainfo::of_info(whole.info_bytes(), &trackers).expect("the same");
+    assert_eq!((alone.info_hash, alone.info_bytes()), (whole.info_hash, whole.info_bytes()));
+    assert_eq!((alone.files, alone.layout.pieces()), (whole.files, 2));
+    assert_eq!(alone.trackers, trackers.map(|url| vec![url]));
+    assert!(Metainfo::of_info(b"le", &[]).is_err());
+}
