@@ -9,6 +9,7 @@
 //! │       ├── client                     have and want, whom to ask for what
 //! │       ├── trackers_sup one_for_one   one tracker process per announce URL
 //! │       └── peers_sup   simple_one_for_one  one peer process per connection
+//! ├── magnets_sup         simple_one_for_one  one magnet_sup per magnet link, until its torrent is known
 //! └── listener                           accepts connections
 //! ```
 //!
@@ -47,7 +48,7 @@ pub use create::{CreateError, create};
 pub use events::{Event, Events, PeerChange, TrackerOutcome};
 pub use hashing::HashProgress;
 pub use process::tracker_server;
-pub use protocol::{InfoHash, Metainfo, MetainfoError};
-pub use session::{Outcome, Progress, Session, SessionError, Torrent};
+pub use protocol::{InfoHash, Magnet, MagnetError, Metainfo, MetainfoError};
+pub use session::{FetchError, FetchOptions, Outcome, Progress, Session, SessionError, Torrent};
 pub use stats::{PeerStats, Wasted};
 pub use tables::State;

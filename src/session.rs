@@ -2,6 +2,8 @@
 //!
 //! It starts, adds, asks and stops; everything that happens in between is done by the processes.
 
+mod fetch;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +26,9 @@ use crate::stats::{PeerStats, Wasted};
 use crate::tables::{Counts, Limits, Mail, SessionTable, State, TorrentTable, lock};
 use crate::tree::bt_erl_sup::{self, torrents_sup::torrent_sup};
 use crate::tree::trackers_sup;
+
+pub(crate) use self::fetch::Fetched;
+pub use self::fetch::{FetchError, FetchOptions};
 
 /// A clean end may take this long: trackers hear `stopped`, whole pieces reach the disk.
 const STOP_LIMIT: Duration = Duration::from_millis(3900);
@@ -95,7 +100,8 @@ impl Session {
         let content = spawn::blocking(move || Content::open(&described, &chosen, &dir, &pool)).await;
         let content = content.map_err(SessionError::Disk)?;
         let hash = metainfo.info_hash;
-        let trackers = if options.trackers { trackers_sup::announcers(&metainfo) } else { Vec::new() };
+        let trackers =
+            if options.trackers { trackers_sup::announcers(metainfo.trackers.iter().flatten()) } else { Vec::new() };
         let table = {
             let mut torrents = lock(&self.table.torrents);
             if torrents.contains_key(&hash) {

@@ -3,6 +3,8 @@
 //! Wiring (mailboxes whose addresses survive restarts) and what a restarted process re-reads. No rules live here; each part is
 //! written by the one process that its line names. Everything else a process knows may be lost with it.
 
+mod magnet;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -21,6 +23,9 @@ use crate::rt::blocks::{Block, BlockPool, Budget};
 use crate::rt::files::FilePool;
 use crate::rt::net::Listener;
 use crate::stats::{PeerCounts, WastedCounts};
+use crate::tree::{Announced, Announcer};
+
+pub(crate) use self::magnet::MagnetTable;
 
 /// A mailbox with its address.
 pub(crate) struct Mail<M> {
@@ -55,6 +60,7 @@ pub(crate) struct SessionTable {
     /// Jobs for file workers.
     pub(crate) file_jobs: Mail<file_worker::Msg>,
     pub(crate) torrents_sup: SupervisorRef,
+    pub(crate) magnets_sup: SupervisorRef,
     /// Written by `Session`; read by `torrents_sup` and `listener` whenever they start.
     pub(crate) torrents: Mutex<BTreeMap<InfoHash, Arc<TorrentTable>>>,
     pub(crate) events: Bus,
@@ -76,6 +82,7 @@ impl SessionTable {
             piece_jobs: Mail::new(),
             file_jobs: Mail::new(),
             torrents_sup: SupervisorRef::new(),
+            magnets_sup: SupervisorRef::new(),
             torrents: Mutex::default(),
             events: Bus::default(),
             root: SupervisorRef::new(),
@@ -143,7 +150,7 @@ pub(crate) struct TorrentTable {
     pub(crate) store: Mail<store::Msg>,
     pub(crate) client: Mail<client::Msg>,
     pub(crate) peers_sup: SupervisorRef,
-    pub(crate) trackers: Vec<crate::tree::Announcer>,
+    pub(crate) trackers: Vec<Announcer>,
 }
 
 /// How a torrent stands.
@@ -228,6 +235,20 @@ impl TorrentTable {
 /// Tables stay usable when a process panicked while it held one: each change to them is one call on a pure value.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Announced for TorrentTable {
+    fn session(&self) -> &SessionTable {
+        &self.session
+    }
+
+    fn info_hash(&self) -> InfoHash {
+        self.metainfo.info_hash
+    }
+
+    fn trackers(&self) -> &[Announcer] {
+        &self.trackers
+    }
 }
 
 impl tracker::Subject for TorrentTable {

@@ -5,6 +5,8 @@
 pub(crate) mod client;
 pub(crate) mod file_worker;
 pub(crate) mod listener;
+pub(crate) mod metadata;
+pub(crate) mod metadata_peer;
 pub(crate) mod peer;
 pub(crate) mod piece_worker;
 pub(crate) mod store;

@@ -26,6 +26,8 @@ use crate::rt::clock;
 use crate::rt::net::{self, Socket};
 use crate::tables::{TorrentTable, lock};
 
+/// How we introduce ourselves (BEP 10).
+pub(crate) const CLIENT: &str = concat!("bt-erl ", env!("CARGO_PKG_VERSION"));
 /// Longest wait for a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Wait before an address is called again after a peer said goodbye in order.

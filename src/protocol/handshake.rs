@@ -67,6 +67,12 @@ impl Handshake {
         Self { reserved: [0, 0, 0, 0, 0, EXTENSION_PROTOCOL, 0, FAST_EXTENSION], info_hash, peer_id }
     }
 
+    /// The handshake of somebody who wants the info dictionary and knows nothing else of the torrent yet: it claims the extension
+    /// protocol alone, because the fast extension would want to hear which pieces we have.
+    pub fn for_metadata(info_hash: InfoHash, peer_id: PeerId) -> Self {
+        Self { reserved: [0, 0, 0, 0, 0, EXTENSION_PROTOCOL, 0, 0], info_hash, peer_id }
+    }
+
     /// True when its sender speaks the fast extension (BEP 6).
     pub fn has_fast_extension(&self) -> bool {
         self.reserved[7] & FAST_EXTENSION != 0

@@ -5,5 +5,6 @@
 
 pub(crate) mod bt_erl_sup;
 
-pub(crate) use bt_erl_sup::torrents_sup::torrent_sup::trackers_sup::Announcer;
+pub(crate) use bt_erl_sup::magnets_sup::magnet_sup::{self, metadata_peers_sup};
+pub(crate) use bt_erl_sup::torrents_sup::torrent_sup::trackers_sup::{Announced, Announcer};
 pub(crate) use bt_erl_sup::torrents_sup::torrent_sup::{peers_sup, trackers_sup};

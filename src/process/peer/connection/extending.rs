@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use super::*;
+use crate::process::peer::CLIENT;
 use crate::protocol::book::Source;
 use crate::protocol::extension::metadata::{self, Metadata};
 use crate::protocol::extension::pex::{Pace, Pex, SwarmPeer, Told, Verdict};
@@ -12,8 +13,6 @@ use crate::protocol::extension::{Extension, Hello, Ids, dont_have};
 use crate::protocol::fast_set::{FAST_PIECES, fast_set};
 use crate::protocol::upload::MAX_REQUESTS;
 
-/// How we introduce ourselves.
-const CLIENT: &str = concat!("bt-erl ", env!("CARGO_PKG_VERSION"));
 /// Requests that a peer may reject in a row although it does not choke us.
 const MAX_REJECTS: u32 = 50;
 /// Pieces of the info dictionary that one peer may ask for in ten minutes, for each that there is.

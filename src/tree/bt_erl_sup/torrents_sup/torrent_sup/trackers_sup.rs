@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use supervisors::{ChildSpec, Flags, Shutdown, SupervisorSpec};
 
-use crate::events::{Event, TrackerOutcome};
+use crate::events::TrackerOutcome;
 use crate::process::tracker::{self, AnnounceMemory, Announcing};
-use crate::protocol::Metainfo;
+use crate::protocol::InfoHash;
 use crate::rt::dice;
 use crate::rt::http::HttpLimits;
-use crate::tables::{Mail, TorrentTable};
+use crate::tables::{Mail, SessionTable};
 
 /// A tracker that does not answer is no crash, so each of these is a bug; a torrent has a handful of trackers.
 const FLAGS: Flags = Flags::one_for_one().intensity(20, Duration::from_secs(10));
@@ -39,10 +39,17 @@ impl Announcer {
     }
 }
 
-/// The torrent's announce URLs, each once.
-pub(crate) fn announcers(metainfo: &Metainfo) -> Vec<Announcer> {
+/// What is announced: a torrent, or a magnet link before it is one.
+pub(crate) trait Announced: tracker::Subject + 'static {
+    fn session(&self) -> &SessionTable;
+    fn info_hash(&self) -> InfoHash;
+    fn trackers(&self) -> &[Announcer];
+}
+
+/// The announce URLs, each once.
+pub(crate) fn announcers<'a>(urls: impl IntoIterator<Item = &'a String>) -> Vec<Announcer> {
     let mut seen = std::collections::BTreeSet::new();
-    let urls = metainfo.trackers.iter().flatten().filter(|url| seen.insert(url.as_str()));
+    let urls = urls.into_iter().filter(|url| seen.insert(url.as_str()));
     let mut announcers: Vec<Announcer> = Vec::new();
     for url in urls.take(MAX_TRACKERS) {
         let mut name = tracker::without_secrets(url);
@@ -55,29 +62,28 @@ pub(crate) fn announcers(metainfo: &Metainfo) -> Vec<Announcer> {
     announcers
 }
 
-pub(super) fn spec(torrent: &Arc<TorrentTable>) -> ChildSpec {
+pub(crate) fn spec<T: Announced>(announced: &Arc<T>) -> ChildSpec {
     let key = dice::seed() as u32;
-    let torrent = torrent.clone();
+    let announced = announced.clone();
     ChildSpec::supervisor("trackers_sup", move || {
-        let children = torrent.trackers.iter().filter_map(|announcer| child(&torrent, announcer, key)).collect();
+        let children = announced.trackers().iter().filter_map(|announcer| child(&announced, announcer, key)).collect();
         SupervisorSpec { flags: FLAGS, children }
     })
 }
 
-fn child(torrent: &Arc<TorrentTable>, announcer: &Announcer, key: u32) -> Option<ChildSpec> {
+fn child<T: Announced>(announced: &Arc<T>, announcer: &Announcer, key: u32) -> Option<ChildSpec> {
     if let Err(unsupported) = tracker::check_url(&announcer.url) {
-        let outcome = TrackerOutcome::Unsupported { reason: unsupported.to_string() };
-        torrent.tell(Event::Tracker { url: announcer.name.clone(), outcome });
+        announced.tell(&announcer.name, TrackerOutcome::Unsupported { reason: unsupported.to_string() });
         log::info!("{}: {unsupported}", announcer.name);
         return None;
     }
     let announcing = Announcing {
         url: announcer.url.clone(),
-        info_hash: torrent.metainfo.info_hash,
-        peer_id: torrent.session.peer_id,
-        port: torrent.session.port(),
+        info_hash: announced.info_hash(),
+        peer_id: announced.session().peer_id,
+        port: announced.session().port(),
         key,
-        subject: torrent.clone(),
+        subject: announced.clone(),
         memory: announcer.memory.clone(),
         limits: HttpLimits::default(),
     };
