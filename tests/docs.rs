@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bt_erl::rt::spawn::block_on;
-use bt_erl::{BindTo, Config, Metainfo, Session, TorrentOptions};
+use bt_erl::{BindTo, Config, FetchError, FetchOptions, Metainfo, Session, TorrentOptions};
 use supervisors::{Kind, Node};
 use support::content::Content;
 use support::peer::Seed;
@@ -81,16 +81,14 @@ fn drawn_tree() -> Vec<Line> {
     drawing.lines().map(line).collect()
 }
 
-/// The tree of a running session, each kind of child once.
+/// The tree of a running session, each kind of child of one supervisor once.
 fn running_tree(node: &Node, depth: usize, lines: &mut Vec<Line>) {
     let strategy = node.strategy.map_or(String::new(), |strategy| strategy.to_string());
     let budget = node.budget.as_ref();
     let budget = budget.map_or(String::new(), |budget| format!(" {} in {} s", budget.allowed, budget.period.as_secs()));
-    let line = (depth, general_name(node), strategy + &budget, node.kind == Kind::Blocking);
-    if !lines.contains(&line) {
-        lines.push(line);
-    }
-    for child in &node.children {
+    lines.push((depth, general_name(node), strategy + &budget, node.kind == Kind::Blocking));
+    let mut seen = BTreeSet::new();
+    for child in node.children.iter().filter(|child| seen.insert(general_name(child))) {
         running_tree(child, depth + 1, lines);
     }
 }
@@ -115,6 +113,15 @@ fn the_drawn_tree_is_the_running_tree() {
     let options = TorrentOptions { peers: vec![seed.addr], ..TorrentOptions::new(folder.path()) };
     block_on(session.add(Metainfo::parse(&torrent.bytes).expect("honest"), options)).expect("added");
     let port = session.local_port().expect("it listens");
+    // A magnet link that nobody answers for: this one takes calls, and says nothing.
+    let deaf = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let link = "magnet:?xt=urn:btih:0000000000000000000000000000000000000001&tr=http://127.0.0.1:1/announce";
+    let (link, options) = (
+        link.parse().expect("a link"),
+        FetchOptions { peers: vec![deaf.local_addr().expect("a port")], ..FetchOptions::default() },
+    );
+    let searching = session.clone();
+    let search = std::thread::spawn(move || block_on(searching.fetch(&link, options)).err());
     let limit = Duration::from_secs(20);
     support::until("the torrent to be up", limit, || {
         let tree = session.snapshot()?;
@@ -134,4 +141,5 @@ fn the_drawn_tree_is_the_running_tree() {
     });
     assert_eq!(ran, drawn);
     block_on(session.stop());
+    assert_eq!(search.join().expect("it ended"), Some(FetchError::Stopped));
 }

@@ -149,6 +149,39 @@ fn a_hybrid_torrent_with_pad_files_is_downloaded_as_version_1() {
     download("a hybrid torrent", Maker::LibtorrentHybrid, Shape::ManyFiles, Foreign::Libtorrent);
 }
 
+/// `bt-erl run 'magnet:…'` knows nothing but the info hash and the tracker; what the torrent is, `seeder` says.
+fn download_by_magnet(test: &str, maker: Maker, seeder: Foreign) {
+    let made_by = if matches!(maker, Maker::Mktorrent) { Foreign::Mktorrent } else { Foreign::Libtorrent };
+    if !foreign::all_installed(test, &[made_by, Foreign::Opentracker, seeder]) {
+        return;
+    }
+    // Enough files for an info dictionary of several pieces.
+    let swarm = Swarm::new(maker, Shape::ManyFiles);
+    let _seed = foreign::seed(seeder, &swarm.torrent, &swarm.path("seed"), &swarm.path("scratch"));
+    swarm.tracker.until_seeds(1);
+    let metainfo = bt_erl::Metainfo::parse(&std::fs::read(&swarm.torrent).unwrap()).unwrap();
+    let link = format!("magnet:?xt=urn:btih:{}&tr={}", metainfo.info_hash, metainfo.trackers[0][0]);
+    let out = swarm.path("out");
+    let ended = BtErl::run(&swarm.path("home"), Path::new(&link), &out).output(LIMIT);
+    ended.expect_code(0);
+    assert_eq!(swarm.content.difference(&out), None);
+}
+
+#[test]
+fn the_torrent_of_a_magnet_link_comes_from_libtorrent() {
+    download_by_magnet("a magnet link, libtorrent", Maker::Mktorrent, Foreign::Libtorrent);
+}
+
+#[test]
+fn the_torrent_of_a_magnet_link_comes_from_transmission() {
+    download_by_magnet("a magnet link, Transmission", Maker::Mktorrent, Foreign::Transmission);
+}
+
+#[test]
+fn the_torrent_of_a_magnet_link_comes_from_aria2() {
+    download_by_magnet("a magnet link, aria2", Maker::Mktorrent, Foreign::Aria2);
+}
+
 /// `leech` downloads from `bt-erl run --seed`; then SIGTERM ends the seed and the tracker hears it.
 fn upload(test: &str, leech: Foreign) {
     if !foreign::all_installed(test, &[Foreign::Mktorrent, Foreign::Opentracker, leech]) {

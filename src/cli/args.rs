@@ -8,6 +8,7 @@ mod values;
 
 use std::path::PathBuf;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::run::RunArgs;
@@ -84,7 +85,7 @@ pub(crate) enum Command {
     /// Download a torrent into a folder
     #[command(long_about = run::LONG, after_help = run::EXAMPLES)]
     Run(RunArgs),
-    /// Show what is in a torrent file
+    /// Show what is in a torrent file, or behind a magnet link
     Info(InfoArgs),
     /// See what of a torrent's content is on disk and right
     Check(CheckArgs),
@@ -99,9 +100,9 @@ pub(crate) enum Command {
 /// `bt-erl info`.
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
-    /// The torrent file
-    #[arg(value_name = "FILE.torrent")]
-    pub(crate) file: PathBuf,
+    /// The torrent file, or a magnet link in quotes: what it names is fetched from its peers, for a minute at most
+    #[arg(value_name = "TORRENT", value_parser = PathBufValueParser::new().try_map(TorrentSource::try_from))]
+    pub(crate) torrent: TorrentSource,
 
     /// One JSON object on stdout, instead of a table
     #[arg(long)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bt_erl::protocol::SelectionError;
 use bt_erl::rt::files::DiskError;
-use bt_erl::{CreateError, MetainfoError, SessionError};
+use bt_erl::{CreateError, FetchError, MetainfoError, SessionError};
 
 use super::duration;
 use super::exit::Ending;
@@ -47,6 +47,8 @@ pub(crate) enum Fault {
     NoPeerFound { peers: Vec<String> },
     /// The session did not start, or did not take the torrent.
     Session(SessionError),
+    /// The torrent of a magnet link was not to be had.
+    Fetch(FetchError),
     /// The torrent cannot go on.
     Download { reason: String },
     /// Nothing arrived for as long as `--exit-when-stalled` allows.
@@ -60,9 +62,11 @@ pub(crate) enum Fault {
 impl Fault {
     pub(crate) fn ending(&self) -> Ending {
         match self {
-            Fault::BadTorrent { .. } | Fault::TorrentTooLarge { .. } => Ending::BadTorrent,
+            Fault::BadTorrent { .. } | Fault::TorrentTooLarge { .. } | Fault::Fetch(FetchError::BadTorrent(_)) => {
+                Ending::BadTorrent
+            }
             Fault::Selection(_) => Ending::Usage,
-            Fault::Stalled { .. } => Ending::NothingToDownloadFrom,
+            Fault::Stalled { .. } | Fault::Fetch(FetchError::TimedOut { .. }) => Ending::NothingToDownloadFrom,
             Fault::Logging(_)
             | Fault::Signals { .. }
             | Fault::Stdout { .. }
@@ -74,6 +78,7 @@ impl Fault {
             | Fault::Create(_)
             | Fault::NoPeerFound { .. }
             | Fault::Session(_)
+            | Fault::Fetch(_)
             | Fault::Download { .. }
             | Fault::DiskRefuses { .. }
             | Fault::Demo { .. } => Ending::Failed,
@@ -120,6 +125,7 @@ impl fmt::Display for Fault {
                 peers.join(", ")
             ),
             Fault::Session(error) => error.fmt(f),
+            Fault::Fetch(error) => error.fmt(f),
             Fault::Download { reason } | Fault::Demo { reason } => f.write_str(reason),
             Fault::Stalled { limit, peers_connected, peers_known } => {
                 write!(f, "nothing arrived for {}: ", duration::short(*limit))?;
@@ -160,6 +166,12 @@ impl From<DiskError> for Fault {
 impl From<CreateError> for Fault {
     fn from(error: CreateError) -> Self {
         Fault::Create(error)
+    }
+}
+
+impl From<FetchError> for Fault {
+    fn from(error: FetchError) -> Self {
+        Fault::Fetch(error)
     }
 }
 

@@ -1,14 +1,18 @@
 //! `bt-erl info`: what is in a torrent file, for a person or for a program.
 //!
-//! Reads one file and prints; starts nothing.
+//! Reads one file and prints; starts nothing but, for a magnet link, a session that fetches what it names.
 
 use std::io::{self, ErrorKind, Write};
+use std::time::Duration;
 
 use bt_erl::protocol::{File, Metainfo};
+use bt_erl::rt::spawn;
+use bt_erl::{Config, FetchOptions, Magnet, Session};
 use serde::Serialize;
 
-use super::args::InfoArgs;
+use super::args::{InfoArgs, TorrentSource};
 use super::exit::Ending;
+use super::fault::Fault;
 use super::progress::count;
 use super::size::{ByteSize, grouped};
 use super::terminal::{Paint, Screen, Talk, clean, shorten};
@@ -44,10 +48,27 @@ struct InfoFile {
     length: u64,
 }
 
+/// How long the peers of a magnet link have.
+const FETCH_LIMIT: Duration = Duration::from_secs(60);
+
+fn load(source: &TorrentSource) -> Result<Metainfo, Fault> {
+    match source {
+        TorrentSource::File(path) => torrent_file::load(path),
+        TorrentSource::Magnet(magnet) => spawn::block_on(fetch(magnet)),
+    }
+}
+
+async fn fetch(magnet: &Magnet) -> Result<Metainfo, Fault> {
+    let session = Session::start(Config::default()).await?;
+    let fetched = session.fetch(magnet, FetchOptions { limit: Some(FETCH_LIMIT), ..FetchOptions::default() }).await;
+    session.stop().await;
+    Ok(fetched?)
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &InfoArgs) -> Ending {
     let screen = Screen::new(Talk::All);
-    let metainfo = match torrent_file::load(&args.file) {
+    let metainfo = match load(&args.torrent) {
         Ok(metainfo) => metainfo,
         Err(fault) => {
             screen.error(fault.sentence());

@@ -76,9 +76,9 @@ pub(crate) fn run(args: &RunArgs) -> Ending {
 
 async fn download(args: &RunArgs, screen: &Screen, lines: &mut Option<JsonLines<Stdout>>) -> Result<Ending, Fault> {
     let mut signals = signals()?;
+    let mut begun = None;
     let started = {
-        // Nothing that needs an orderly end has begun yet.
-        let (start, signal) = (start(args).fuse(), signals.next().fuse());
+        let (start, signal) = (start(args, screen, &mut begun).fuse(), signals.next().fuse());
         pin_mut!(start, signal);
         select_biased! {
             signal = signal => Err(signal),
@@ -88,6 +88,9 @@ async fn download(args: &RunArgs, screen: &Screen, lines: &mut Option<JsonLines<
     let Started { session, events, torrent, metainfo, alone } = match started {
         Ok(started) => started,
         Err(signal) => {
+            if let Some(session) = begun {
+                stop(&session, Some(signals)).await;
+            }
             write(lines, Line::Stopped { exit: signal.exit_code(), bytes_finished: 0 });
             return Ok(signal.into());
         }

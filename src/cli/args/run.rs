@@ -37,6 +37,8 @@ Examples:
     bt-erl run file.torrent --no-tracker -a 10.0.0.7:6881
   give up (exit code 69) when nothing has arrived for five minutes
     bt-erl run file.torrent --exit-when-stalled 5m
+  from a magnet link: what it names is fetched from its peers first
+    bt-erl run 'magnet:?xt=urn:btih:...&tr=http://t.example/announce'
   for a program: one JSON object per event (docs/cli.md)
     bt-erl run file.torrent --json | jq -c 'select(.event == \"restart\")'";
 
@@ -50,8 +52,8 @@ const OUTPUT: &str = "Output";
 /// `bt-erl run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The torrent file
-    #[arg(value_name = "FILE.torrent", value_parser = PathBufValueParser::new().try_map(TorrentSource::try_from))]
+    /// The torrent file, or a magnet link in quotes
+    #[arg(value_name = "TORRENT", value_parser = PathBufValueParser::new().try_map(TorrentSource::try_from))]
     pub(crate) torrent: TorrentSource,
 
     /// Folder to download into; made if it does not exist

@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use bt_erl::{Magnet, MagnetError};
+
 use crate::cli::size::ByteSize;
 
 /// Where a torrent comes from.
@@ -14,19 +16,21 @@ use crate::cli::size::ByteSize;
 pub(crate) enum TorrentSource {
     /// A torrent file.
     File(PathBuf),
+    /// A magnet link: peers have the rest.
+    Magnet(Magnet),
 }
 
 impl TryFrom<PathBuf> for TorrentSource {
-    type Error = &'static str;
+    type Error = String;
 
     /// Any path is a file, unless it can only be meant as something else.
-    fn try_from(path: PathBuf) -> Result<Self, &'static str> {
+    fn try_from(path: PathBuf) -> Result<Self, String> {
         match path.to_str() {
-            Some(text) if text.starts_with("magnet:") => {
-                Err("magnet links are not understood; name the torrent file, which the same page often has, too")
+            Some(text) if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:")) => {
+                text.parse().map(TorrentSource::Magnet).map_err(|error: MagnetError| error.to_string())
             }
             Some(text) if text.starts_with("http://") || text.starts_with("https://") => {
-                Err("that is a web address; fetch the torrent file first, as with curl -O, and name it")
+                Err("that is a web address; fetch the torrent file first, as with curl -O, and name it".to_owned())
             }
             _ => Ok(TorrentSource::File(path)),
         }
@@ -296,7 +300,10 @@ mod tests {
     fn what_is_no_file_is_told_apart() {
         let parse = |text: &str| TorrentSource::try_from(PathBuf::from(text));
         assert_eq!(parse("x.torrent"), Ok(TorrentSource::File("x.torrent".into())));
-        assert!(parse("magnet:?xt=urn:btih:00").is_err());
+        let magnet = format!("Magnet:?xt=urn:btih:{}", "a".repeat(40));
+        assert!(matches!(parse(&magnet), Ok(TorrentSource::Magnet(_))));
+        assert!(parse("magnet:?xt=urn:btih:00").unwrap_err().contains("info hash"));
+        assert!(parse("magnet:?xt=urn:btmh:1220").unwrap_err().contains("version 2"));
         assert!(parse("https://t.example/x.torrent").is_err());
     }
 }

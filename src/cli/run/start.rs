@@ -7,13 +7,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bt_erl::protocol::magnet::PeerName;
 use bt_erl::protocol::{Metainfo, selection};
 use bt_erl::rt::{net, spawn};
-use bt_erl::{Config, Events, Session, Torrent, TorrentOptions};
+use bt_erl::{Config, Events, FetchOptions, Magnet, Session, Torrent, TorrentOptions};
 
 use super::stop;
 use crate::cli::args::{PeerAddress, RunArgs, TorrentSource};
 use crate::cli::fault::Fault;
+use crate::cli::terminal::{Screen, clean};
 use crate::cli::torrent_file;
 
 /// How long a name server may take to find the address of an `-a`.
@@ -29,24 +31,80 @@ pub(super) struct Started {
     pub(super) alone: bool,
 }
 
-/// Everything up to a running download; the torrent file is read first, because most mistakes are there.
-pub(super) async fn start(args: &RunArgs) -> Result<Started, Fault> {
-    let TorrentSource::File(file) = args.torrent.clone();
-    let metainfo = spawn::blocking(move || torrent_file::load(&file)).await?;
-    let asks_trackers = !args.no_tracker && !metainfo.trackers.is_empty();
-    let mut options = options(args);
-    options.wanted_files = wanted_files(args, &metainfo)?;
-    options.peers = resolve(&args.peers, asks_trackers).await?;
-    let alone = options.peers.is_empty() && !asks_trackers;
-    let session = Session::start(config(args)).await?;
+/// Everything up to a running download; the torrent file is read first, because most mistakes are there. `begun`: the session, as soon as
+/// there is one that has to be ended in order.
+pub(super) async fn start(args: &RunArgs, screen: &Screen, begun: &mut Option<Session>) -> Result<Started, Fault> {
+    let source = match &args.torrent {
+        TorrentSource::File(file) => {
+            let file = file.clone();
+            let metainfo = spawn::blocking(move || torrent_file::load(&file)).await?;
+            wanted_files(args, &metainfo)?;
+            Source::Known(metainfo)
+        }
+        TorrentSource::Magnet(magnet) => Source::Named(magnet),
+    };
+    let asks_trackers = !args.no_tracker && source.has_trackers();
+    let peers = resolve(&[&args.peers[..], &source.peers()].concat(), asks_trackers).await?;
+    let alone = peers.is_empty() && !asks_trackers;
+    let session = begun.insert(Session::start(config(args)).await?).clone();
     let events = session.events();
-    match session.add(metainfo.clone(), options).await {
-        Ok(torrent) => Ok(Started { session, events, torrent, metainfo, alone }),
-        Err(error) => {
+    let added = async {
+        let metainfo = match source {
+            Source::Known(metainfo) => metainfo,
+            Source::Named(magnet) => fetch(args, screen, &session, magnet, &peers).await?,
+        };
+        let options = TorrentOptions { wanted_files: wanted_files(args, &metainfo)?, peers, ..options(args) };
+        Ok((session.add(metainfo.clone(), options).await?, metainfo))
+    };
+    match added.await {
+        Ok((torrent, metainfo)) => Ok(Started { session, events, torrent, metainfo, alone }),
+        Err(fault) => {
             stop(&session, None).await;
-            Err(error.into())
+            Err(fault)
         }
     }
+}
+
+/// What is to be downloaded.
+enum Source<'a> {
+    Known(Metainfo),
+    /// By its info hash alone.
+    Named(&'a Magnet),
+}
+
+impl Source<'_> {
+    fn has_trackers(&self) -> bool {
+        match self {
+            Source::Known(metainfo) => !metainfo.trackers.is_empty(),
+            Source::Named(magnet) => !magnet.trackers.is_empty(),
+        }
+    }
+
+    /// The peers that it names itself.
+    fn peers(&self) -> Vec<PeerAddress> {
+        match self {
+            Source::Known(_) => Vec::new(),
+            Source::Named(magnet) => {
+                let address = |peer: &PeerName| PeerAddress { host: peer.host.clone(), port: peer.port };
+                magnet.peers.iter().map(address).collect()
+            }
+        }
+    }
+}
+
+/// The torrent of a magnet link whose peers have been looked up already.
+async fn fetch(
+    args: &RunArgs,
+    screen: &Screen,
+    session: &Session,
+    magnet: &Magnet,
+    peers: &[SocketAddr],
+) -> Result<Metainfo, Fault> {
+    let name = magnet.name.clone().unwrap_or_else(|| magnet.info_hash.to_string());
+    screen.say(&format!("asking peers what {} is", clean(&name)));
+    let magnet = Magnet { peers: Vec::new(), ..magnet.clone() };
+    let options = FetchOptions { peers: peers.to_vec(), trackers: !args.no_tracker, limit: args.exit_when_stalled };
+    Ok(session.fetch(&magnet, options).await?)
 }
 
 /// The only torrent may use all that the session may.
