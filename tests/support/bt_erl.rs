@@ -215,6 +215,19 @@ impl Ended {
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("not JSON ({e}): {text}"))
     }
 
+    /// What has been said about the peer at `address`.
+    pub(crate) fn about(&self, address: std::net::SocketAddr) -> Vec<Value> {
+        let address = address.to_string();
+        self.events().into_iter().filter(|event| event["event"] == "peer" && event["address"] == address).collect()
+    }
+
+    /// The last event of this kind.
+    pub(crate) fn last(&self, kind: &str) -> Value {
+        let mut events = self.events();
+        let at = events.iter().rposition(|event| event["event"] == kind);
+        events.swap_remove(at.unwrap_or_else(|| panic!("no event {kind:?}: {:?}", self.stdout)))
+    }
+
     /// The pieces that were reported as finished.
     pub(crate) fn finished(&self) -> BTreeSet<u32> {
         self.events().iter().filter_map(finished_piece).collect()

@@ -116,6 +116,11 @@ impl Guard {
         self.ended()
     }
 
+    /// The resident size now, KiB; 0 once it has ended.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        status_kib(self.pid(), "VmRSS:")
+    }
+
     /// The largest resident size so far, KiB; 0 once it has ended.
     pub(crate) fn peak_kib(&self) -> u64 {
         status_kib(self.pid(), "VmHWM:")

@@ -192,6 +192,43 @@ pub(crate) fn seed(foreign: Foreign, torrent: &Path, root: &Path, scratch: &Path
     }
 }
 
+/// How a member of a swarm behaves.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Habits {
+    /// Most bytes that it sends a second.
+    pub(crate) upload_limit: Option<u64>,
+    /// It leaves when it has sent so many times the content.
+    pub(crate) leaves_at: Option<f64>,
+}
+
+/// Starts `foreign` on what lies in `folder`: it downloads what is missing, and serves what it has until it is ended or leaves.
+/// It lives at an address of its own, because Transmission knows one peer an address.
+pub(crate) fn member(foreign: Foreign, torrent: &Path, folder: &Path, scratch: &Path, habits: Habits) -> Guard {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let host = format!("127.0.1.{}", 1 + NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 250);
+    std::fs::create_dir_all(scratch).expect("make a scratch folder");
+    std::fs::create_dir_all(folder).expect("make a folder for content");
+    let port = free_port();
+    let limit = habits.upload_limit.unwrap_or(0);
+    match foreign {
+        Foreign::Libtorrent => {
+            let mut command = libtorrent(torrent, folder, port, "member");
+            command.arg(host).arg(limit.to_string()).arg(habits.leaves_at.unwrap_or(0.0).to_string());
+            Guard::spawn(command)
+        }
+        Foreign::Aria2 => {
+            let mut command = aria2(torrent, folder, port);
+            command.args(["--check-integrity=true", "--seed-time=10000", "--disk-cache=0", "--bt-tracker-interval=2"]);
+            command.arg(format!("--interface={host}"));
+            command.arg(format!("--seed-ratio={}", habits.leaves_at.unwrap_or(0.0)));
+            command.arg(format!("--max-upload-limit={limit}"));
+            Guard::spawn(command)
+        }
+        Foreign::Transmission => Guard::spawn(transmission_at(&host, torrent, folder, scratch, port, habits)),
+        Foreign::Mktorrent | Foreign::Opentracker => panic!("{foreign:?} cannot be a member of a swarm"),
+    }
+}
+
 /// Downloads with `foreign` into `out`, to its end.
 pub(crate) fn download(foreign: Foreign, torrent: &Path, out: &Path) {
     let port = free_port();
@@ -202,7 +239,7 @@ pub(crate) fn download(foreign: Foreign, torrent: &Path, out: &Path) {
             command.args(["--seed-time=0", "--bt-tracker-interval=2"]);
             Guard::spawn(command)
         }
-        Foreign::Transmission => panic!("Transmission does not call 127.0.0.1, so it cannot download in these tests"),
+        Foreign::Transmission => panic!("Transmission does not call 127.0.0.1: it can only be a member that is called"),
         Foreign::Mktorrent | Foreign::Opentracker => panic!("{foreign:?} cannot download"),
     };
     let status =
@@ -214,13 +251,20 @@ fn libtorrent(torrent: &Path, folder: &Path, port: u16, role: &str) -> Command {
     const SCRIPT: &str = "
 import libtorrent as lt, sys, time
 torrent, folder, port, role = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
-session = lt.session({'listen_interfaces': '127.0.0.1:%d' % port, 'outgoing_interfaces': '127.0.0.1', 'alert_mask': 0,
+host = sys.argv[5] if role == 'member' else '127.0.0.1'
+session = lt.session({'listen_interfaces': '%s:%d' % (host, port), 'outgoing_interfaces': host, 'alert_mask': 0,
     'enable_dht': False, 'enable_lsd': False, 'enable_upnp': False, 'enable_natpmp': False,
     'enable_outgoing_utp': False, 'enable_incoming_utp': False, 'allow_multiple_connections_per_ip': True})
 params = lt.add_torrent_params()
 params.ti, params.save_path = lt.torrent_info(torrent), folder
 handle = session.add_torrent(params)
-while role == 'seed' or not handle.status().is_seeding:
+if role == 'member':
+    session.apply_settings({'upload_rate_limit': int(sys.argv[6])})
+    leaves_at = float(sys.argv[7]) * params.ti.total_size()
+    while leaves_at == 0 or handle.status().total_payload_upload < leaves_at:
+        time.sleep(0.05)
+    role = 'leave'
+while role == 'seed' or role == 'leech' and not handle.status().is_seeding:
     time.sleep(0.05)
 handle.flush_cache()
 session.pause()
@@ -251,14 +295,20 @@ fn aria2(torrent: &Path, folder: &Path, port: u16) -> Command {
 }
 
 fn transmission(torrent: &Path, folder: &Path, scratch: &Path, port: u16) -> Command {
+    transmission_at("127.0.0.1", torrent, folder, scratch, port, Habits::default())
+}
+
+fn transmission_at(host: &str, torrent: &Path, folder: &Path, scratch: &Path, port: u16, habits: Habits) -> Command {
     let config: PathBuf = scratch.join("transmission");
     std::fs::create_dir_all(config.join("torrents")).expect("make Transmission's folder");
     std::fs::copy(torrent, config.join("torrents/test.torrent")).expect("give Transmission the torrent");
     let settings = serde_json::json!({
-        "bind-address-ipv4": "127.0.0.1", "bind-address-ipv6": "::1", "peer-port": port, "rpc-enabled": false,
+        "bind-address-ipv4": host, "bind-address-ipv6": "::1", "peer-port": port, "rpc-enabled": false,
         "dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false, "port-forwarding-enabled": false,
         "download-dir": folder, "incomplete-dir-enabled": false, "rename-partial-files": false, "preallocation": 0,
-        "ratio-limit-enabled": false, "speed-limit-up-enabled": false, "encryption": 0, "blocklist-enabled": false,
+        "ratio-limit-enabled": habits.leaves_at.is_some(), "ratio-limit": habits.leaves_at.unwrap_or(2.0),
+        "speed-limit-up-enabled": habits.upload_limit.is_some(), "speed-limit-up": habits.upload_limit.unwrap_or(0) / 1000,
+        "encryption": 0, "blocklist-enabled": false,
     });
     std::fs::write(config.join("settings.json"), settings.to_string()).expect("write Transmission's settings");
     let mut command = Command::new("transmission-daemon");

@@ -8,6 +8,7 @@
 
 pub(crate) mod bencode;
 pub(crate) mod bt_erl;
+pub(crate) mod caller;
 pub(crate) mod child;
 pub(crate) mod content;
 pub(crate) mod foreign;

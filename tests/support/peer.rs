@@ -118,7 +118,17 @@ impl Seed {
         content: &Content,
         conduct: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static,
     ) -> Seed {
-        let listener = TcpListener::bind(loopback(0)).expect("a loopback listener");
+        Seed::start_at(loopback(0), torrent, content, conduct)
+    }
+
+    /// A seed of `content` at this address.
+    pub(crate) fn start_at(
+        addr: SocketAddr,
+        torrent: &Torrent,
+        content: &Content,
+        conduct: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Seed {
+        let listener = TcpListener::bind(addr).expect("a loopback listener");
         let addr = listener.local_addr().expect("its address");
         let log = Arc::new(Log::default());
         let shared =
@@ -180,8 +190,34 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
+    /// A wire over a connection that somebody else has made.
+    pub(crate) fn over(stream: TcpStream, torrent: Arc<Torrent>, content: Arc<Content>, log: Arc<Log>) -> Wire {
+        Wire { stream, torrent, content, log }
+    }
+
+    /// This side's address.
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.stream.local_addr().expect("a connected socket")
+    }
+
+    /// How long a read may wait; `None`: for ever.
+    pub(crate) fn read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.stream.set_read_timeout(limit)
+    }
+
+    /// The same connection, for another thread.
+    pub(crate) fn twin(&self) -> Wire {
+        let stream = self.stream.try_clone().expect("another descriptor of the socket");
+        Wire { stream, torrent: self.torrent.clone(), content: self.content.clone(), log: self.log.clone() }
+    }
+
     /// Reads the other side's handshake, which names this torrent.
     pub(crate) fn hear_handshake(&mut self) -> io::Result<()> {
+        self.hear_hello().map(|_| ())
+    }
+
+    /// As [`Wire::hear_handshake`], with its bytes.
+    pub(crate) fn hear_hello(&mut self) -> io::Result<[u8; 68]> {
         let mut handshake = [0; 68];
         self.stream.read_exact(&mut handshake)?;
         if !handshake.starts_with(b"\x13BitTorrent protocol") {
@@ -191,7 +227,7 @@ impl Wire {
         if handshake[28..48] != self.torrent.info_hash {
             return Err(self.log.violation("a handshake with another info hash".into()));
         }
-        Ok(())
+        Ok(handshake)
     }
 
     /// Our handshake, for this info hash.
@@ -210,6 +246,14 @@ impl Wire {
         self.hear_handshake()?;
         self.send(&self.handshake_bytes(&self.torrent.info_hash))?;
         self.message(5, bitfield)
+    }
+
+    /// Both handshakes, ours with these reserved bytes; nothing else.
+    pub(crate) fn greet_claiming(&mut self, reserved: [u8; 8]) -> io::Result<()> {
+        self.hear_handshake()?;
+        let mut handshake = self.handshake_bytes(&self.torrent.info_hash);
+        handshake[20..28].copy_from_slice(&reserved);
+        self.send(&handshake)
     }
 
     /// One bit a piece, all set, spare bits zero.
@@ -241,8 +285,8 @@ impl Wire {
         self.message(1, &[])
     }
 
-    /// The next message of the other side.
-    pub(crate) fn hear(&mut self) -> io::Result<Heard> {
+    /// The next frame of the other side: the message's number and its payload; empty for a keep-alive.
+    pub(crate) fn frame(&mut self) -> io::Result<Vec<u8>> {
         let mut word = [0; 4];
         self.stream.read_exact(&mut word)?;
         let length = u32::from_be_bytes(word) as usize;
@@ -251,6 +295,12 @@ impl Wire {
         }
         let mut frame = vec![0; length];
         self.stream.read_exact(&mut frame)?;
+        Ok(frame)
+    }
+
+    /// The next message of the other side.
+    pub(crate) fn hear(&mut self) -> io::Result<Heard> {
+        let frame = self.frame()?;
         let number = |at: usize| frame.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
         let request = Request { piece: number(1), begin: number(5), length: number(9) };
         Ok(match frame.first() {
@@ -311,17 +361,60 @@ impl Wire {
 
     /// As [`Wire::serve_all`], at most `rate` bytes a second.
     pub(crate) fn serve_paced(&mut self, rate: u64) -> io::Result<()> {
+        self.serve_paced_until(rate, u64::MAX)
+    }
+
+    /// As [`Wire::serve_paced`], until so many bytes are sent.
+    pub(crate) fn serve_paced_until(&mut self, rate: u64, bytes: u64) -> io::Result<()> {
         self.greet()?;
         self.unchoke()?;
         let began = Instant::now();
         let mut sent = 0;
-        loop {
+        while sent < bytes {
             let request = self.hear_request()?;
             let due = Duration::from_secs_f64(sent as f64 / rate as f64);
             std::thread::park_timeout(due.saturating_sub(began.elapsed()));
             sent += u64::from(request.length);
             self.serve(request)?;
         }
+        Ok(())
+    }
+
+    /// As [`Wire::serve_paced`], and heeds cancels. What `refuses` says is taken and never answered: a deed each.
+    pub(crate) fn serve_well(&mut self, rate: u64, refuses: impl Fn(Request) -> bool) -> io::Result<()> {
+        self.greet()?;
+        self.unchoke()?;
+        let (sender, heard) = std::sync::mpsc::channel();
+        let mut ears = self.twin();
+        let listening = std::thread::spawn(move || {
+            while let Ok(message) = ears.hear() {
+                if sender.send(message).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut queue = std::collections::VecDeque::<Request>::new();
+        let began = Instant::now();
+        let mut sent = 0;
+        loop {
+            let first = if queue.is_empty() { heard.recv().ok() } else { heard.try_recv().ok() };
+            let Some(message) = first else {
+                let Some(request) = queue.pop_front() else { break };
+                let due = Duration::from_secs_f64(sent as f64 / rate as f64);
+                std::thread::park_timeout(due.saturating_sub(began.elapsed()));
+                sent += u64::from(request.length);
+                self.serve(request)?;
+                continue;
+            };
+            match message {
+                Heard::Request(request) if refuses(request) => self.log.deed(),
+                Heard::Request(request) => queue.push_back(request),
+                Heard::Cancel(request) => queue.retain(|waiting| *waiting != request),
+                _ => {}
+            }
+        }
+        let _ = listening.join();
+        Ok(())
     }
 
     /// Listens and never answers, until the other side leaves.
