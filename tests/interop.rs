@@ -210,6 +210,43 @@ fn aria2_downloads_from_a_seeding_bt_erl() {
     upload("aria2 downloads", Foreign::Aria2);
 }
 
+#[test]
+fn transmission_downloads_from_a_seeding_bt_erl_that_calls_it() {
+    // Transmission calls nobody on loopback: a seed that only waits to be called would never serve it.
+    if !foreign::all_installed(
+        "Transmission downloads",
+        &[Foreign::Mktorrent, Foreign::Opentracker, Foreign::Transmission],
+    ) {
+        return;
+    }
+    let swarm = Swarm::new(Maker::Mktorrent, Shape::ManyFiles);
+    let out = swarm.path("out");
+    let _leech = foreign::member(
+        Foreign::Transmission,
+        &swarm.torrent,
+        &out,
+        &swarm.path("scratch"),
+        foreign::Habits::default(),
+    );
+    support::until("Transmission to announce itself", LIMIT, || (swarm.tracker.scrape() == (0, 1)).then_some(()));
+    let _seed = BtErl::run(&swarm.path("home"), &swarm.torrent, &swarm.path("seed")).args(["--seed"]).start();
+    swarm.tracker.until_seeds(2);
+    support::until("everything to be written", LIMIT, || swarm.content.difference(&out).is_none().then_some(()));
+}
+
+#[test]
+fn bt_erl_downloads_from_a_seeding_bt_erl() {
+    if !foreign::all_installed("bt-erl downloads from bt-erl", &[Foreign::Mktorrent, Foreign::Opentracker]) {
+        return;
+    }
+    let swarm = Swarm::new(Maker::Mktorrent, Shape::ManyFiles);
+    let _seed = BtErl::run(&swarm.path("home"), &swarm.torrent, &swarm.path("seed")).args(["--seed"]).start();
+    swarm.tracker.until_seeds(1);
+    let out = swarm.path("out");
+    BtErl::run(&swarm.path("home of the leech"), &swarm.torrent, &out).output(LIMIT).expect_code(0);
+    assert_eq!(swarm.content.difference(&out), None);
+}
+
 /// The tests' own seed, called directly: needs nothing that is not in this repository.
 fn download_from_our_own_seed(content: &Content, piece_bytes: u64) {
     let folder = tempfile::tempdir().unwrap();
