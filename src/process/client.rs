@@ -22,7 +22,7 @@ use supervisors::{Addr, Down, Exit, Pid, Process};
 
 use super::{file_worker, peer, store, tracker};
 use crate::events::{Event, PeerChange};
-use crate::protocol::book::Source;
+use crate::protocol::book::{Fault, Source};
 use crate::protocol::suggest::Suggestions;
 use crate::protocol::{Ask, Bitfield, Grant, Handshake, Layout, PeerKey, Picker, Picking, PieceIndex, Pieces, Run};
 use crate::rt::blocks::Lease;
@@ -249,7 +249,7 @@ impl Client {
             Msg::Landed { piece, blocks } => self.landed(piece, &blocks),
             Msg::Ask { key, blocks, fast } => self.ask(key, blocks, fast),
             Msg::GiveBack { key, runs } => self.give_back(key, &runs),
-            Msg::Misbehaved { address, reason } => self.ban(address, reason),
+            Msg::Misbehaved { address, reason } => self.ban(address, Fault::Protocol, reason),
             Msg::Leaving { key, reason } => {
                 if let Some(connection) = self.peers.get_mut(&key) {
                     connection.leaving = Some(reason);
@@ -306,7 +306,7 @@ impl Client {
     }
 
     fn lied(&mut self, liar: SocketAddr, piece: PieceIndex) {
-        self.ban(liar, format!("sent data that failed the hash of piece {piece}"));
+        self.ban(liar, Fault::FalseData, format!("sent data that failed the hash of piece {piece}"));
     }
 
     /// Every piece is finished: the files are cut to their lengths before anybody is told.

@@ -3,9 +3,14 @@
 //! Pure; time is a parameter. It outlives the client process. It opens no connection and keeps at most
 //! [`MAX_ADDRESSES`] addresses, so that no tracker can make it grow.
 
+mod strikes;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+pub use strikes::Fault;
+use strikes::Strikes;
 
 /// Most addresses kept for one torrent.
 pub const MAX_ADDRESSES: usize = 2000;
@@ -34,8 +39,6 @@ enum Standing {
     Idle,
     /// A peer process for it exists (calling, connected, or backing off).
     Held,
-    /// Misbehaved; never called or let in again.
-    Banned,
 }
 
 #[derive(Debug, Clone)]
@@ -44,8 +47,8 @@ struct Entry {
     failures: u32,
     /// Held, but waiting for its back-off: it does not call now.
     resting: bool,
-    /// Named by the user: never given up.
-    direct: bool,
+    /// Who named it; the best of them when several did. The user's are never given up.
+    source: Source,
     /// Finished pieces that it had a part in.
     useful: u32,
     not_before: Duration,
@@ -64,46 +67,50 @@ pub enum Verdict {
 #[derive(Debug, Default)]
 pub struct Book {
     entries: BTreeMap<SocketAddr, Entry>,
-    banned_hosts: BTreeMap<IpAddr, u32>,
+    strikes: Strikes,
 }
 
 impl Book {
     /// Notes an address that a source named at `now`. True when it was not known. Port 0, multicast, unspecified and
     /// broadcast addresses are dropped, and so is everything beyond [`MAX_ADDRESSES`].
     pub fn add(&mut self, address: SocketAddr, source: Source, now: Duration) -> bool {
-        let direct = source == Source::User;
         if address.port() == 0 || !is_callable(address.ip()) {
             return false;
         }
         if let Some(entry) = self.entries.get_mut(&address) {
-            entry.direct |= direct;
+            entry.source = entry.source.min(source);
             if entry.standing == Standing::Idle && entry.failures >= MAX_FAILURES {
                 entry.failures = MAX_FAILURES / 2;
                 entry.not_before = now;
             }
             return false;
         }
-        if self.entries.len() >= MAX_ADDRESSES && !direct && !self.evict() {
+        if self.entries.len() >= MAX_ADDRESSES && !self.evict(source) && source != Source::User {
             return false;
         }
         self.entries.insert(
             address,
-            Entry { standing: Standing::Idle, failures: 0, resting: false, direct, useful: 0, not_before: now },
+            Entry { standing: Standing::Idle, failures: 0, resting: false, source, useful: 0, not_before: now },
         );
         true
     }
 
-    /// Makes room: forgets an address that failed and that nobody holds.
-    fn evict(&mut self) -> bool {
-        let failed = |e: &Entry| e.standing == Standing::Idle && e.failures > 0 && !e.direct;
-        let worst = self.entries.iter().filter(|(_, e)| failed(e)).max_by_key(|(_, e)| e.failures);
-        let worst = worst.map(|(address, _)| *address);
+    /// Makes room for an address from `source`: forgets one that nobody holds and that a worse source named, or the same one and calls to
+    /// it failed. So no flood of addresses from peers drives out what trackers named. One that was given up goes in any case.
+    fn evict(&mut self, source: Source) -> bool {
+        let given_up = |e: &Entry| e.failures >= MAX_FAILURES;
+        let may_go = |e: &Entry| {
+            let worse = e.source > source || (e.source == source && e.failures > 0) || given_up(e);
+            e.standing == Standing::Idle && e.source != Source::User && worse
+        };
+        let candidates = self.entries.iter().filter(|(_, e)| may_go(e));
+        let worst = candidates.max_by_key(|(_, e)| (given_up(e), e.source, e.failures)).map(|(address, _)| *address);
         worst.is_some_and(|address| self.entries.remove(&address).is_some())
     }
 
-    /// Addresses known and not banned.
+    /// Addresses known.
     pub fn known(&self) -> usize {
-        self.entries.values().filter(|e| e.standing != Standing::Banned).count()
+        self.entries.len()
     }
 
     /// Addresses that are being called or connected. Those that rest until they are called again do not count: a hundred dead
@@ -119,15 +126,18 @@ impl Book {
         }
     }
 
-    /// The best address to call at `now`: direct ones first, then the fewest failures. It counts as held from here on.
+    /// The best address to call at `now`: the user's first, then those with the fewest failures, then those of the best source. It counts
+    /// as held from here on.
     pub fn call_next(&mut self, now: Duration) -> Option<SocketAddr> {
+        let strikes = &self.strikes;
         let (address, entry) = self
             .entries
             .iter_mut()
-            .filter(|(_, e)| {
-                e.standing == Standing::Idle && e.not_before <= now && (e.direct || e.failures < MAX_FAILURES)
+            .filter(|(address, e)| {
+                let free = e.standing == Standing::Idle && e.not_before <= now && !strikes.is_banned(**address, now);
+                free && (e.source == Source::User || e.failures < MAX_FAILURES)
             })
-            .min_by_key(|(_, e)| (!e.direct, e.failures))?;
+            .min_by_key(|(_, e)| (e.source != Source::User, e.failures, e.source))?;
         entry.standing = Standing::Held;
         entry.resting = false;
         Some(*address)
@@ -154,7 +164,7 @@ impl Book {
 
     /// Peers that were of use, the best first: worth calling first when the torrent is run again.
     pub fn good_peers(&self) -> Vec<SocketAddr> {
-        let good = |(_, e): &(&SocketAddr, &Entry)| e.useful > 0 && e.standing != Standing::Banned;
+        let good = |(_, e): &(&SocketAddr, &Entry)| e.useful > 0;
         let mut good: Vec<(u32, SocketAddr)> =
             self.entries.iter().filter(good).map(|(address, e)| (e.useful, *address)).collect();
         good.sort_by_key(|(useful, _)| std::cmp::Reverse(*useful));
@@ -166,7 +176,7 @@ impl Book {
         let Some(entry) = self.entries.get_mut(&address) else { return Verdict::GiveUp };
         entry.failures = entry.failures.saturating_add(1);
         entry.resting = true;
-        if entry.failures >= MAX_FAILURES && !entry.direct { Verdict::GiveUp } else { Verdict::Retry }
+        if entry.failures >= MAX_FAILURES && entry.source != Source::User { Verdict::GiveUp } else { Verdict::Retry }
     }
 
     /// No process holds the address any more; it may be called again from `not_before` on.
@@ -186,24 +196,14 @@ impl Book {
         }
     }
 
-    /// A peer at `address` broke the protocol or lied: it is never called or let in again.
-    pub fn ban(&mut self, address: SocketAddr) {
-        let blank = Entry {
-            standing: Standing::Banned,
-            failures: 0,
-            resting: false,
-            direct: false,
-            useful: 0,
-            not_before: Duration::ZERO,
-        };
-        self.entries.entry(address).or_insert(blank).standing = Standing::Banned;
-        *self.banned_hosts.entry(address.ip()).or_insert(0) += 1;
+    /// A fault of the peer at `address`: until its strikes have decayed it is neither called nor let in.
+    pub fn strike(&mut self, address: SocketAddr, fault: Fault, now: Duration) {
+        self.strikes.strike(address, fault, now);
     }
 
-    /// True when `address` may not be let in: itself banned, or (away from loopback) its host.
-    pub fn is_banned(&self, address: SocketAddr) -> bool {
-        self.entries.get(&address).is_some_and(|e| e.standing == Standing::Banned)
-            || (!address.ip().is_loopback() && self.banned_hosts.contains_key(&address.ip()))
+    /// True when the peer at `address`, or away from loopback its host, is banned at `now`.
+    pub fn is_banned(&self, address: SocketAddr, now: Duration) -> bool {
+        self.strikes.is_banned(address, now)
     }
 }
 
@@ -269,9 +269,43 @@ mod tests {
     fn a_banned_address_is_neither_called_nor_let_in() {
         let mut book = Book::default();
         book.add(at(1), Source::Tracker, T0);
-        book.ban(at(1));
-        assert!(book.is_banned(at(1)) && book.call_next(T0).is_none());
-        assert!(!book.is_banned(at(2)), "on loopback another port is another peer");
+        book.strike(at(1), Fault::Protocol, T0);
+        assert!(book.is_banned(at(1), T0) && book.call_next(T0).is_none());
+        assert!(!book.is_banned(at(2), T0), "on loopback another port is another peer");
+        let later = Duration::from_secs(3600);
+        assert!(!book.is_banned(at(1), later) && book.call_next(later) == Some(at(1)));
+    }
+
+    #[test]
+    fn better_sources_are_called_first() {
+        let mut book = Book::default();
+        let sources = [Source::PeerExchange, Source::Tracker, Source::User, Source::Resume];
+        for (port, source) in (1..).zip(sources) {
+            book.add(at(port), source, T0);
+        }
+        book.add(at(1), Source::Resume, T0);
+        let order: Vec<_> = std::iter::from_fn(|| book.call_next(T0)).map(|address| address.port()).collect();
+        assert_eq!(order, [3, 1, 4, 2]);
+    }
+
+    #[test]
+    fn addresses_from_peers_drive_out_nothing_better() {
+        let mut book = Book::default();
+        let address = |n: u32| SocketAddr::from((std::net::Ipv4Addr::from(0x0a00_0000 + n), 6881));
+        (0..1000).for_each(|n| assert!(book.add(address(n), Source::Tracker, T0)));
+        (1000..9000).for_each(|n| assert_eq!(book.add(address(n), Source::PeerExchange, T0), n < 2000));
+        assert!((0..1000).all(|n| book.entries.contains_key(&address(n))));
+        (9000..9500).for_each(|n| assert!(book.add(address(n), Source::Tracker, T0), "those of peers make room"));
+        assert!(book.add(at(1), Source::User, T0));
+        assert_eq!(book.known(), MAX_ADDRESSES);
+    }
+
+    #[test]
+    fn peers_that_were_of_use_are_remembered_the_best_first() {
+        let mut book = Book::default();
+        (1..=3).for_each(|port| assert!(book.add(at(port), Source::Tracker, T0)));
+        [3, 2, 3].into_iter().for_each(|port| book.was_useful(at(port)));
+        assert_eq!(book.good_peers(), [at(3), at(2)]);
     }
 
     #[test]

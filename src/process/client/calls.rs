@@ -72,7 +72,7 @@ impl Client {
     }
 
     pub(super) fn incoming(&mut self, socket: Socket, address: SocketAddr, theirs: Handshake) {
-        if lock(&self.torrent.book).is_banned(address) {
+        if lock(&self.torrent.book).is_banned(address, clock::since_start()) {
             return socket.shutdown();
         }
         self.torrent.peers_sup.cast_start_child(peers_sup::incoming(&self.torrent, socket, address, theirs));

@@ -82,9 +82,9 @@ impl Client {
         self.call();
     }
 
-    pub(super) fn ban(&mut self, address: SocketAddr, reason: String) {
+    pub(super) fn ban(&mut self, address: SocketAddr, fault: Fault, reason: String) {
         log::warn!("peer {address} is banned: it {reason}");
-        lock(&self.torrent.book).ban(address);
+        lock(&self.torrent.book).strike(address, fault, clock::since_start());
         self.torrent.tell(Event::Peer { address, change: PeerChange::Banned { reason } });
         for connection in self.peers.values().filter(|c| c.counts.address == address) {
             let _ = connection.addr.cast(peer::Msg::Close { reason: "banned" });
