@@ -17,7 +17,7 @@ use crate::content::Content;
 use crate::events::{Bus, Event, TrackerOutcome};
 use crate::process::{client, file_worker, piece_worker, store, tracker};
 use crate::protocol::book::Source;
-use crate::protocol::bucket::Bucket;
+use crate::protocol::bucket::Throttle;
 use crate::protocol::{Book, InfoHash, Metainfo, PeerId, PeerKey, Selection, Vault};
 use crate::rt::blocks::{Block, BlockPool, Budget};
 use crate::rt::files::FilePool;
@@ -115,14 +115,13 @@ impl SessionTable {
 
 /// How fast peers may be read from and written to; each peer process takes its turn.
 pub(crate) struct Limits {
-    pub(crate) download: Arc<Mutex<Bucket>>,
-    pub(crate) upload: Arc<Mutex<Bucket>>,
+    pub(crate) download: Arc<Throttle>,
+    pub(crate) upload: Arc<Throttle>,
 }
 
 impl Limits {
     pub(crate) fn new(download: Option<u64>, upload: Option<u64>) -> Self {
-        let bucket = |limit| Arc::new(Mutex::new(Bucket::new(limit)));
-        Self { download: bucket(download), upload: bucket(upload) }
+        Self { download: Throttle::new(download), upload: Throttle::new(upload) }
     }
 }
 

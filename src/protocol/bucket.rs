@@ -1,150 +1,291 @@
-//! A limit on bytes per second that many connections share, in turn.
+//! Rate limits that many connections share: exact, fair, and free of charge when there is no limit.
 //!
-//! Pure; time is a parameter. Whoever wants to move bytes reserves some and is told how long to wait before it may move them. Turns
-//! are given in the order in which they are asked for, so nobody starves; the more wait, the smaller a turn, so nobody
-//! waits long; and the sum is exact, down to a few bytes per second.
+//! Bytes leave a bucket at its rate. Whoever wants some and finds none takes a place in its queue, and is granted a few as soon as all
+//! before it have theirs. So everybody is served in turn, nobody starves, and a waiting sharer sleeps
+//! once for each grant. Bytes taken and not used go back. Pure: time is a parameter and nothing here waits; a [`Throttle`] is one
+//! bucket behind a lock, because peer processes on all threads share it, and a [`Flow`] is one connection's way through several.
 
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What one turn is worth when nobody waits.
-const TURN: f64 = 0.020;
-/// Smallest turn, in bytes: below it more is spent on headers than on what is in them.
-const LEAST_TURN: f64 = 256.0;
+/// How much flow may be saved up while nobody takes. It makes up for sharers that wake late, and bounds bursts.
+const SAVED: Duration = Duration::from_millis(250);
+/// A sharer alone is given this much flow at once, so that it wakes ten times a second.
+const TURN: Duration = Duration::from_millis(100);
+/// Many sharers are given at least this much each, so that all of them together wake 200 times a second.
+const SHORTEST_TURN: Duration = Duration::from_millis(5);
+/// No grant is smaller, in bytes, unless less is wanted: tiny packets are mostly headers.
+const SMALLEST_GRANT: u64 = 128;
+/// Nobody is told to wait for less: the flow of that time is saved up meanwhile.
+const SHORTEST_WAIT: Duration = Duration::from_millis(5);
+/// And for no more: bytes that others give back are soon somebody's.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// The length of an allowance.
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+/// Stands for no limit.
+const UNLIMITED: u64 = u64::MAX;
+const NANOS: i128 = 1_000_000_000;
 
-/// One limit, shared by all who reserve from it.
-#[derive(Debug, Clone)]
-pub struct Bucket {
-    /// Bytes per second; `None`: no limit.
-    limit: Option<u64>,
-    /// When all that is reserved has moved, in seconds.
-    free_at: f64,
+/// What became of a wish for bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// So many may be moved now, at least 1 and at most what was wanted; what is not moved is given back.
+    Now(u64),
+    /// None yet. Ask again after this time, not 0; asking earlier is harmless.
+    Wait(Duration),
 }
 
-/// Bytes that may be moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn {
-    /// How many; at least 1 when at least 1 was wanted.
-    pub bytes: u64,
-    /// After so long.
-    pub wait: Duration,
+/// A place in the queue. They are numbered in the order in which they were taken.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    number: u64,
+    bytes: u64,
+}
+
+/// One limit.
+#[derive(Debug)]
+struct Bucket {
+    /// Bytes per second, at least 1.
+    rate: u64,
+    /// What has flowed and belongs to nobody, in billionths of bytes; below zero when a grant is ahead of the flow.
+    saved: i128,
+    seen: Duration,
+    /// Places that are not granted yet.
+    queue: VecDeque<Place>,
+    next: u64,
 }
 
 impl Bucket {
-    /// A limit of `limit` bytes per second (0 counts as 1); `None`: no limit.
-    pub fn new(limit: Option<u64>) -> Self {
-        Self { limit: limit.map(|limit| limit.max(1)), free_at: 0.0 }
+    fn new(rate: u64) -> Self {
+        Self { rate: rate.max(1), saved: 0, seen: Duration::ZERO, queue: VecDeque::new(), next: 0 }
     }
 
-    /// Sets the limit anew; what is reserved already stays so.
-    pub fn set_limit(&mut self, limit: Option<u64>) {
-        self.limit = limit.map(|limit| limit.max(1));
-    }
-
-    /// Reserves at most `wanted` bytes of every one of `buckets`, the same number of each.
-    pub fn reserve<'a>(buckets: impl Iterator<Item = &'a mut Bucket>, wanted: u64, now: Duration) -> Turn {
-        let now = now.as_secs_f64();
-        let mut limited: Vec<(&mut Bucket, f64)> =
-            buckets.filter_map(|bucket| bucket.limit.map(|limit| (bucket, limit as f64))).collect();
-        let least = limited.iter().map(|(bucket, limit)| bucket.turn(*limit, now)).fold(f64::INFINITY, f64::min);
-        let bytes = wanted.min(least as u64);
-        let mut wait = 0f64;
-        for (bucket, limit) in &mut limited {
-            let begins = bucket.free_at.max(now - TURN);
-            wait = wait.max(begins - now);
-            bucket.free_at = begins + bytes as f64 / *limit;
+    /// Lets flow what flowed since it was last looked at, and grants from the head of the queue: a grant begins as soon as nothing is owed.
+    fn advance(&mut self, now: Duration) {
+        self.saved = (self.saved + self.flow_of(now.saturating_sub(self.seen))).min(self.flow_of(SAVED));
+        self.seen = self.seen.max(now);
+        while self.saved >= 0
+            && let Some(place) = self.queue.pop_front()
+        {
+            self.saved -= i128::from(place.bytes) * NANOS;
         }
-        Turn { bytes, wait: Duration::from_secs_f64(wait.max(0.0)) }
     }
 
-    /// Bytes of one turn: the longer the queue, the fewer.
-    fn turn(&self, limit: f64, now: f64) -> f64 {
-        let queue = (self.free_at - now).max(0.0);
-        (limit * TURN / (1.0 + queue / TURN)).max(LEAST_TURN)
+    /// Billionths of bytes that flow in `time`.
+    fn flow_of(&self, time: Duration) -> i128 {
+        i128::try_from(time.as_nanos().saturating_mul(u128::from(self.rate))).unwrap_or(i128::MAX / 2)
     }
 
-    /// `bytes` that were reserved have not been moved, and will not be.
-    pub fn give_back(&mut self, bytes: u64) {
-        if let Some(limit) = self.limit {
-            self.free_at -= bytes as f64 / limit as f64;
+    /// How many bytes one grant has now.
+    fn grant_bytes(&self) -> u64 {
+        let sharers = u32::try_from(self.queue.len() + 1).unwrap_or(u32::MAX);
+        let turn = (TURN / sharers).max(SHORTEST_TURN);
+        u64::try_from(self.flow_of(turn) / NANOS).unwrap_or(u64::MAX).max(SMALLEST_GRANT)
+    }
+
+    /// A place at the end of the queue, for at most `wanted` bytes.
+    fn queue_up(&mut self, wanted: u64) -> Place {
+        let place = Place { number: self.next, bytes: wanted.min(self.grant_bytes()).max(1) };
+        self.next += 1;
+        self.queue.push_back(place);
+        place
+    }
+
+    fn position(&self, place: Place) -> Option<usize> {
+        self.queue.binary_search_by_key(&place.number, |p| p.number).ok()
+    }
+
+    /// How long until the place is granted; none when it is.
+    fn wait_for(&self, place: Place) -> Option<Duration> {
+        let before = self.queue.iter().take(self.position(place)?).map(|p| i128::from(p.bytes) * NANOS);
+        let missing = u128::try_from(before.sum::<i128>() - self.saved).unwrap_or(0);
+        let nanos = missing.div_ceil(u128::from(self.rate));
+        Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).clamp(SHORTEST_WAIT, LONGEST_WAIT))
+    }
+
+    fn give_back(&mut self, bytes: u64) {
+        self.saved += i128::from(bytes) * NANOS;
+    }
+
+    /// Its holder is gone: those behind it move up, or its bytes go back.
+    fn leave(&mut self, place: Place) {
+        match self.position(place) {
+            Some(at) => drop(self.queue.remove(at)),
+            None => self.give_back(place.bytes),
+        }
+    }
+}
+
+/// A limit that many share.
+#[derive(Debug)]
+pub struct Throttle {
+    /// Bytes per second; [`UNLIMITED`] for none. A copy of what the bucket knows, to be read without its lock.
+    limit: AtomicU64,
+    bucket: Mutex<Bucket>,
+}
+
+impl Throttle {
+    /// At most `limit` bytes per second (at least 1); `None`: as many as anybody wants.
+    pub fn new(limit: Option<u64>) -> Arc<Self> {
+        let limit = limit.map_or(UNLIMITED, |limit| limit.clamp(1, UNLIMITED - 1));
+        Arc::new(Self { limit: AtomicU64::new(limit), bucket: Mutex::new(Bucket::new(limit)) })
+    }
+
+    /// Bytes per second; `None` when there is no limit.
+    pub fn limit(&self) -> Option<u64> {
+        Some(self.limit.load(Ordering::Relaxed)).filter(|limit| *limit != UNLIMITED)
+    }
+
+    /// Changes the limit from `now` on. Those who wait keep their places and feel it when they ask next.
+    pub fn set_limit(&self, limit: Option<u64>, now: Duration) {
+        let limit = limit.map_or(UNLIMITED, |limit| limit.clamp(1, UNLIMITED - 1));
+        let mut bucket = self.lock();
+        if self.limit.swap(limit, Ordering::Relaxed) == UNLIMITED || limit == UNLIMITED {
+            *bucket = Bucket { seen: now, next: bucket.next, ..Bucket::new(limit) };
+        } else {
+            bucket.advance(now);
+            bucket.rate = limit;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Bucket> {
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection's part in one throttle. Dropped, it leaves the queue and gives back what it holds.
+#[derive(Debug)]
+struct Share {
+    throttle: Arc<Throttle>,
+    place: Option<Place>,
+    /// Bytes that are taken from this throttle and wait for the next one.
+    held: u64,
+}
+
+impl Share {
+    /// Bytes that this throttle lets pass now, at most `wanted`; they are held until they are spent.
+    fn pass(&mut self, wanted: u64, now: Duration) -> Taken {
+        if self.throttle.limit().is_none() {
+            return Taken::Now(wanted);
+        }
+        if self.held == 0 {
+            let mut bucket = self.throttle.lock();
+            let place = self.place.take().unwrap_or_else(|| bucket.queue_up(wanted));
+            bucket.advance(now);
+            if let Some(wait) = bucket.wait_for(place) {
+                self.place = Some(place);
+                return Taken::Wait(wait);
+            }
+            self.held = place.bytes;
+        }
+        Taken::Now(self.held.min(wanted))
+    }
+
+    /// Of what is held `bytes` are spent; the rest goes back.
+    fn spend(&mut self, bytes: u64) {
+        let rest = std::mem::take(&mut self.held).saturating_sub(bytes);
+        self.give_back(rest);
+    }
+
+    fn give_back(&self, bytes: u64) {
+        if bytes > 0 && self.throttle.limit().is_some() {
+            self.throttle.lock().give_back(bytes);
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if self.place.is_none() && self.held == 0 {
+            return;
+        }
+        let mut bucket = self.throttle.lock();
+        bucket.give_back(self.held);
+        if let Some(place) = self.place {
+            bucket.leave(place);
+        }
+    }
+}
+
+/// Bytes that one connection may move in each ten seconds.
+#[derive(Debug)]
+struct Allowance {
+    bytes: u64,
+    left: u64,
+    renewed: Duration,
+}
+
+impl Allowance {
+    fn pass(&mut self, wanted: u64, now: Duration) -> Taken {
+        let passed = now.saturating_sub(self.renewed);
+        if passed >= TEN_SECONDS {
+            self.left = self.bytes;
+            self.renewed = now;
+        }
+        match self.left.min(wanted) {
+            0 => Taken::Wait(TEN_SECONDS.saturating_sub(passed).max(SHORTEST_WAIT)),
+            bytes => Taken::Now(bytes),
+        }
+    }
+}
+
+/// One connection's way, in one direction, through its own allowance and the throttles that it shares, the narrowest first.
+#[derive(Debug)]
+pub struct Flow {
+    allowance: Option<Allowance>,
+    shares: Vec<Share>,
+}
+
+impl Flow {
+    /// Through these throttles: the torrent's before the session's.
+    pub fn new(throttles: impl IntoIterator<Item = Arc<Throttle>>) -> Self {
+        let share = |throttle| Share { throttle, place: None, held: 0 };
+        Self { allowance: None, shares: throttles.into_iter().map(share).collect() }
+    }
+
+    /// The same, with at most `bytes` (at least 1) in each ten seconds; `None`: no such bound.
+    pub fn with_allowance(bytes: Option<u64>, throttles: impl IntoIterator<Item = Arc<Throttle>>) -> Self {
+        let renewed = Duration::ZERO;
+        let allowance = bytes.map(|n| n.max(1)).map(|bytes| Allowance { bytes, left: bytes, renewed });
+        Self { allowance, ..Self::new(throttles) }
+    }
+
+    /// Takes up to `wanted` bytes (0 is taken as 1), as many as all limits let pass.
+    pub fn take(&mut self, wanted: u64, now: Duration) -> Taken {
+        let mut bytes = wanted.max(1);
+        if let Some(allowance) = &mut self.allowance {
+            match allowance.pass(bytes, now) {
+                Taken::Now(n) => bytes = n,
+                wait => return wait,
+            }
+        }
+        for share in &mut self.shares {
+            match share.pass(bytes, now) {
+                Taken::Now(n) => bytes = n,
+                wait => return wait,
+            }
+        }
+        for share in &mut self.shares {
+            share.spend(bytes);
+        }
+        if let Some(allowance) = &mut self.allowance {
+            allowance.left -= bytes;
+        }
+        Taken::Now(bytes)
+    }
+
+    /// Of the bytes last taken so many were not moved.
+    pub fn give_back(&mut self, unused: u64) {
+        if let Some(allowance) = &mut self.allowance {
+            allowance.left = allowance.left.saturating_add(unused).min(allowance.bytes);
+        }
+        for share in &self.shares {
+            share.give_back(unused);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// `sharers` connections that take all they can get for `secs`; the bytes of each, and how many turns it took together.
-    fn share(limit: u64, sharers: usize, wanted: u64, secs: u64) -> (Vec<u64>, usize) {
-        let mut bucket = Bucket::new(Some(limit));
-        let (mut moved, mut turns) = (vec![0; sharers], 0);
-        let mut next: std::collections::BTreeSet<(Duration, usize, u64)> =
-            (0..sharers).map(|n| (Duration::ZERO, n, 0)).collect();
-        let end = Duration::from_secs(secs);
-        while let Some((now, n, bytes)) = next.pop_first().filter(|(now, ..)| *now < end) {
-            moved[n] += bytes;
-            turns += 1;
-            let turn = Bucket::reserve([&mut bucket].into_iter(), wanted, now);
-            // A machine is not infinitely fast.
-            next.insert((now + turn.wait + Duration::from_micros(10), n, turn.bytes));
-        }
-        (moved, turns)
-    }
-
-    #[test]
-    fn a_kilobyte_a_second_is_a_kilobyte_a_second() {
-        let (moved, _) = share(1024, 3, 16_397, 10);
-        let sum: u64 = moved.iter().sum();
-        assert!((9_728..=10_752).contains(&sum), "{sum} bytes in 10 s");
-    }
-
-    #[test]
-    fn nobody_starves_among_five_hundred_and_nobody_is_woken_without_need() {
-        let (moved, turns) = share(2 << 20, 500, 1 << 18, 20);
-        let (least, most) = (moved.iter().min().unwrap(), moved.iter().max().unwrap());
-        assert!(*least > 0 && most < &(2 * least), "{least} to {most}");
-        assert!(turns < 20 * 2000, "{turns} turns in 20 s");
-    }
-
-    #[test]
-    fn without_a_limit_nobody_waits() {
-        let turn = Bucket::reserve([&mut Bucket::new(None)].into_iter(), 1 << 30, Duration::ZERO);
-        assert_eq!(turn, Turn { bytes: 1 << 30, wait: Duration::ZERO });
-    }
-
-    #[test]
-    fn of_two_limits_the_smaller_counts() {
-        let (mut session, mut torrent) = (Bucket::new(Some(1_000_000)), Bucket::new(Some(10_000)));
-        let (mut now, mut moved) = (Duration::ZERO, 0);
-        while now < Duration::from_secs(10) {
-            let turn = Bucket::reserve([&mut session, &mut torrent].into_iter(), u64::MAX, now);
-            now += turn.wait + Duration::from_micros(10);
-            moved += turn.bytes;
-        }
-        assert!((95_000..=105_000).contains(&moved), "{moved}");
-    }
-
-    #[test]
-    fn what_is_given_back_can_be_had_by_others() {
-        let mut bucket = Bucket::new(Some(1000));
-        let mut now = Duration::from_secs(5);
-        for _ in 0..100 {
-            let turn = Bucket::reserve([&mut bucket].into_iter(), 256, now);
-            now += turn.wait;
-            bucket.give_back(turn.bytes);
-        }
-        assert!(now < Duration::from_secs(6), "{now:?}");
-    }
-
-    proptest! {
-        #[test]
-        fn any_ten_seconds_are_exact(limit in 512u64..50_000_000, sharers in 1usize..60, wanted in 1000u64..300_000) {
-            let (moved, _) = share(limit, sharers, wanted, 30);
-            let sum = moved.iter().sum::<u64>() as f64;
-            let expected = 30.0 * limit as f64;
-            prop_assert!((0.95 * expected - 20_000.0..=1.05 * expected).contains(&sum), "{} of {}", sum, expected);
-        }
-    }
-}
+mod tests;

@@ -12,8 +12,8 @@ mod serving;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use super::outbox::{Outbox, Wrote};
 use super::valve::Valve;
 use super::{End, Msg, Side};
 use crate::process::{client, file_worker, store};
-use crate::protocol::bucket::Bucket;
+use crate::protocol::bucket::{Flow, Throttle};
 use crate::protocol::pipeline::{Landed, Pipeline, Stray};
 use crate::protocol::upload::{Asked, Upload};
 use crate::protocol::wire::{self, Decoded};
@@ -139,8 +139,9 @@ impl<'a> Connection<'a> {
     ) -> Self {
         let now = clock::since_start();
         let layout = &torrent.metainfo.layout;
-        let limits = [&torrent.session.limits, &torrent.limits];
-        let ours = |side: fn(&Limits) -> &Arc<Mutex<Bucket>>| limits.map(|limits| side(limits).clone());
+        let limits = [&torrent.limits, &torrent.session.limits];
+        let ours = |side: fn(&Limits) -> &Arc<Throttle>| limits.map(|limits| side(limits).clone());
+        let allowance = torrent.options.upload_allowance;
         Self {
             torrent,
             layout,
@@ -150,8 +151,8 @@ impl<'a> Connection<'a> {
             side,
             now,
             out: Outbox::default(),
-            sending: Valve::new(ours(|limits| &limits.upload), torrent.options.upload_allowance),
-            receiving: Valve::new(ours(|limits| &limits.download), None),
+            sending: Valve::new(Flow::with_allowance(allowance, ours(|limits| &limits.upload))),
+            receiving: Valve::new(Flow::new(ours(|limits| &limits.download))),
             not_reading: None,
             have,
             theirs: Bitfield::new(layout.pieces()),
@@ -281,7 +282,11 @@ impl<'a> Connection<'a> {
         if allowed == 0 && !self.out.has_free() {
             return Poll::Pending;
         }
-        self.out.poll_write(cx, socket, allowed).map_err(End::from)
+        let wrote = self.out.poll_write(cx, socket, allowed).map_err(End::from);
+        if wrote.is_pending() {
+            self.sending.moved(0);
+        }
+        wrote
     }
 
     /// Reads as much as the limits allow; pending when nothing came, or while the other side does not listen to us.
@@ -295,7 +300,12 @@ impl<'a> Connection<'a> {
         };
         self.count_throttled();
         let mut reader = socket;
-        Pin::new(&mut reader).poll_read(cx, &mut room[..allowed]).map_err(End::from)
+        let read = Pin::new(&mut reader).poll_read(cx, &mut room[..allowed]).map_err(End::from);
+        if read.is_pending() {
+            // Others may have something to read.
+            self.receiving.moved(0);
+        }
+        read
     }
 
     /// What we did not read, the other side may have sent: that time is ours.
@@ -322,7 +332,6 @@ impl<'a> Connection<'a> {
         if self.out.messages_waiting() > TOO_MUCH_UNSAID {
             return Err(End::Environment("does not take what we say".to_owned()));
         }
-        self.sending.refill();
         self.floods.ten_seconds();
         self.give_back_stale();
         Ok(())
