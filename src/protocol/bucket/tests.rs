@@ -210,7 +210,12 @@ proptest! {
         // Each is a few grants behind or ahead of the others; the first of them also has what was saved up.
         let grant = throttle.lock().grant_bytes().min(wanted).max(limit / 10 / count as u64);
         let first = limit / 2;
-        prop_assert!(least + 3 * grant >= mean / 2 && most <= 2 * mean + 3 * grant + first, "{least} {mean} {most}");
+        // Where more flows than all ask for at once, what is left is anybody's, and there are no turns; but nobody goes without.
+        if scarce {
+            prop_assert!(least + 3 * grant >= mean / 2 && most <= 2 * mean + 3 * grant + first, "{least} {mean} {most}");
+        } else {
+            prop_assert!(least + 3 * grant >= mean / 4, "{least} {mean} {most}");
+        }
     }
 
     #[test]
