@@ -259,7 +259,8 @@ params = lt.add_torrent_params()
 params.ti, params.save_path = lt.torrent_info(torrent), folder
 handle = session.add_torrent(params)
 if role == 'member':
-    session.apply_settings({'upload_rate_limit': int(sys.argv[6])})
+    session.apply_settings({'request_queue_time': 1})
+    handle.set_upload_limit(int(sys.argv[6]) or -1)
     leaves_at = float(sys.argv[7]) * params.ti.total_size()
     while leaves_at == 0 or handle.status().total_payload_upload < leaves_at:
         time.sleep(0.05)
