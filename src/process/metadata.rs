@@ -16,7 +16,7 @@ use supervisors::{Addr, Down, Exit, Pid, Process};
 use super::metadata_peer;
 use crate::events::{Event, PeerChange};
 use crate::protocol::Metainfo;
-use crate::protocol::book::Source;
+use crate::protocol::book::{Fault, Source};
 use crate::protocol::extension::assembly::{Assembly, Received};
 use crate::rt::{clock, spawn};
 use crate::session::{FetchError, Fetched};
@@ -181,7 +181,7 @@ impl Metadata {
     fn ban(&mut self, address: SocketAddr, reason: String) {
         log::warn!("peer {address} is banned: {reason}");
         self.assembly.left(address);
-        lock(&self.magnet.book).ban(address);
+        lock(&self.magnet.book).strike(address, Fault::FalseData, clock::since_start());
         self.close(address, "banned");
         self.magnet.session.events.send(Event::Peer { address, change: PeerChange::Banned { reason } });
     }
