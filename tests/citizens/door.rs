@@ -122,6 +122,8 @@ fn of_two_connections_of_the_same_peer_one_is_closed() {
         let mut wire = knock(&caller, &hello).expect("knocked");
         wire.hear_handshake().expect("a handshake");
         wire.message(15, &[]).expect("sent");
+        // Answered: the torrent knows of it.
+        wire.ping().expect("answered");
         wire
     };
     let (mut first, mut second) = (call(), call());
