@@ -12,5 +12,7 @@ mod support;
 mod crashes;
 #[path = "swarm/mixed.rs"]
 mod mixed;
+#[path = "swarm/twenty.rs"]
+mod twenty;
 
 const MIB: u64 = 1 << 20;
