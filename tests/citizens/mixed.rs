@@ -137,7 +137,7 @@ fn a_liar_about_its_pieces_delays_nothing_for_long() {
 /// The last block, held by a peer that says nothing, while another one has it too.
 #[test]
 fn one_block_that_a_peer_keeps_back_stalls_nothing_and_costs_less_than_one_in_a_hundred() {
-    let content = Content::single("last.bin", 24_000_001, 64);
+    let content = Content::single("last.bin", 48_000_001, 64);
     let keeps = |r: Request| r.piece % 8 == 3 && r.begin == 16_384;
     let good = conduct(|wire| wire.serve_well(6 << 20, |_| false));
     let (ended, seeds) = download(&content, 1 << 18, vec![silent_about(6 << 20, keeps), good]);
