@@ -18,6 +18,7 @@ use crate::content::Content;
 use crate::events::Events;
 use crate::process::client;
 use crate::protocol::book::Source;
+use crate::protocol::giving::Giving;
 use crate::protocol::{InfoHash, Metainfo, PeerId, Selection, SelectionError, Vault};
 use crate::rt::files::DiskError;
 use crate::rt::net::{Listener, NetError};
@@ -114,6 +115,7 @@ impl Session {
                 checked: false.into(),
                 book: Default::default(),
                 counts: Counts::default(),
+                giving: Giving::new(metainfo.layout.pieces()).into(),
                 limits: Limits::new(options.download_limit, options.upload_limit),
                 peers: Default::default(),
                 state: State::Checking.into(),

@@ -18,6 +18,7 @@ use crate::events::{Bus, Event, TrackerOutcome};
 use crate::process::{client, file_worker, piece_worker, store, tracker};
 use crate::protocol::book::Source;
 use crate::protocol::bucket::Throttle;
+use crate::protocol::giving::Giving;
 use crate::protocol::{Book, InfoHash, Metainfo, PeerId, PeerKey, Selection, Vault};
 use crate::rt::blocks::{Block, BlockPool, Budget};
 use crate::rt::files::FilePool;
@@ -142,6 +143,8 @@ pub(crate) struct TorrentTable {
     /// Written by `client` and `peer`: who may be called.
     pub(crate) book: Mutex<Book>,
     pub(crate) counts: Counts,
+    /// Written by `peer` and `client`: who is getting what, when there is little to give.
+    pub(crate) giving: Mutex<Giving>,
     pub(crate) limits: Limits,
     /// Written by `client`: the connections that have shaken hands.
     pub(crate) peers: Mutex<BTreeMap<PeerKey, Arc<PeerCounts>>>,

@@ -4,7 +4,8 @@
 //! slots that came free are filled, and nobody loses one before its ten seconds are over (choking to and fro costs everybody's
 //! pipelines). Only peers that want something hold slots.
 //!
-//! - While leeching, slots go to those who give us most. Who owes us blocks for a minute (*snubs* us) earns none.
+//! - While leeching, slots go to those who give us most; first to those who do not owe us blocks for a minute (*snub* us). Who takes and
+//!   takes and never gave anything earns none, even if one stays empty.
 //! - While seeding, each round goes to those who have waited the longest.
 //! - One slot is *optimistic*: somebody at random for thirty seconds, newcomers three times as likely.
 
@@ -24,6 +25,8 @@ const OPTIMISTIC: Duration = Duration::from_secs(30);
 const NEW: Duration = Duration::from_secs(60);
 /// How much likelier a new peer gets the optimistic slot.
 const NEWCOMERS_LOTS: usize = 3;
+/// Bytes that a peer may take before it has to give something, or depend on luck.
+const WELCOME: u64 = 1 << 20;
 /// Slots when nothing limits our upload.
 const DEFAULT_SLOTS: usize = 8;
 /// What one slot should have to give, in bytes per second.
@@ -48,8 +51,21 @@ pub struct Candidate {
     pub download_rate: u64,
     /// Bytes per second that it takes from us, over some twenty seconds.
     pub upload_rate: u64,
+    /// It has something that we want.
+    pub wanted: bool,
+    /// Bytes that it has given us, ever.
+    pub given: u64,
+    /// Bytes that it has taken from us, ever.
+    pub taken: u64,
     /// When it connected.
     pub connected: Duration,
+}
+
+impl Candidate {
+    /// It could give us something, never did, and has had more than a welcome.
+    fn freeloads(&self) -> bool {
+        self.wanted && self.given == 0 && self.taken > WELCOME
+    }
 }
 
 /// What we are in this torrent.
@@ -100,26 +116,30 @@ impl Choker {
         let wants = |key: &PeerKey| there.get(key).is_some_and(|peer| peer.interested);
         self.held.retain(|key, _| wants(key));
         self.served.retain(|key, _| there.contains_key(key));
-        self.optimistic = self.optimistic.filter(wants);
         let round = now >= self.next_round;
         if round {
             self.next_round = now + ROUND;
         }
-        if self.optimistic.is_none() || now >= self.next_optimistic {
-            self.choose_optimistic(now, peers, slots);
-        }
-        let optimistic = self.optimistic;
-        let regular = slots - usize::from(optimistic.is_some()).min(slots);
+        let interested: Vec<&Candidate> = peers.iter().filter(|peer| peer.interested).collect();
+        let earns = |peer: &Candidate| role == Role::Seed || !peer.freeloads();
+        // As long as there is a slot for everybody, nobody needs luck; and the only slot is earned.
+        let luck = slots >= 2 && (interested.len() > slots || !interested.iter().all(|peer| earns(peer)));
+        let lucky = self.optimistic.take().filter(|key| luck && now < self.next_optimistic && wants(key));
         let mut ranked: Vec<&Candidate> =
-            peers.iter().filter(|peer| peer.interested && Some(peer.key) != optimistic).collect();
+            interested.iter().copied().filter(|peer| earns(peer) && Some(peer.key) != lucky).collect();
         // Equals come in a random order, and keep what they have.
         self.rng.shuffle(&mut ranked);
         match role {
             Role::Leech => ranked.sort_by_key(|peer| self.leech_rank(peer, now, round)),
             Role::Seed => ranked.sort_by_key(|peer| self.seed_rank(peer, now, round)),
         }
-        let chosen: BTreeSet<PeerKey> =
-            ranked.iter().take(regular).map(|peer| peer.key).chain(optimistic.filter(|_| slots > 0)).collect();
+        let mut chosen: BTreeSet<PeerKey> =
+            ranked.iter().take(slots - usize::from(luck)).map(|peer| peer.key).collect();
+        if luck {
+            self.optimistic =
+                lucky.or_else(|| self.draw(now, interested.iter().filter(|peer| !chosen.contains(&peer.key))));
+            chosen.extend(self.optimistic);
+        }
         let lost = self.held.keys().filter(|key| !chosen.contains(key)).copied().collect::<Vec<_>>();
         for key in lost {
             self.held.remove(&key);
@@ -146,21 +166,17 @@ impl Choker {
         (!safe, served, Reverse(peer.upload_rate))
     }
 
-    fn choose_optimistic(&mut self, now: Duration, peers: &[Candidate], slots: usize) {
-        self.optimistic = None;
-        let interested = peers.iter().filter(|peer| peer.interested);
-        // As long as there is a slot for everybody, nobody needs luck; and the only slot is earned.
-        if slots < 2 || interested.clone().count() <= slots {
-            return;
-        }
-        let lots = interested.filter(|peer| !self.held.contains_key(&peer.key)).flat_map(|peer| {
+    /// Who has the optimistic slot from now on.
+    fn draw<'a>(&mut self, now: Duration, peers: impl Iterator<Item = &'a &'a Candidate>) -> Option<PeerKey> {
+        let lots = peers.flat_map(|peer| {
             let new = now.saturating_sub(peer.connected) < NEW && !self.served.contains_key(&peer.key);
             std::iter::repeat_n(peer.key, if new { NEWCOMERS_LOTS } else { 1 })
         });
         let lots: Vec<PeerKey> = lots.collect();
-        if !lots.is_empty() {
-            self.optimistic = Some(lots[self.rng.usize(..lots.len())]);
-            self.next_optimistic = now + OPTIMISTIC;
-        }
+        self.next_optimistic = now + OPTIMISTIC;
+        (!lots.is_empty()).then(|| lots[self.rng.usize(..lots.len())])
     }
 }
+
+#[cfg(test)]
+mod tests;

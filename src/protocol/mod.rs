@@ -14,6 +14,7 @@ pub mod client_name;
 pub mod draft;
 pub mod extension;
 pub mod fast_set;
+pub mod giving;
 pub mod handshake;
 pub mod layout;
 pub mod magnet;

@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Bitfield, PeerKey, PieceIndex};
+use super::giving::Giving;
+use super::{PeerKey, PieceIndex};
 
 /// Suggestions that a peer has not followed yet, at most: it has two pieces in work and knows the next.
 const AHEAD: usize = 4;
@@ -18,8 +19,6 @@ pub struct Suggestions {
     /// Pieces that were suggested to somebody who did not take them: next when nothing is fresh.
     again: VecDeque<PieceIndex>,
     with: BTreeMap<PeerKey, BTreeSet<PieceIndex>>,
-    /// Pieces that somebody else has.
-    spread: Bitfield,
 }
 
 impl Suggestions {
@@ -27,25 +26,23 @@ impl Suggestions {
     pub fn new(pieces: u32, seed: u64) -> Self {
         let mut fresh: Vec<PieceIndex> = (0..pieces).map(PieceIndex).collect();
         fastrand::Rng::with_seed(seed).shuffle(&mut fresh);
-        Self { fresh: fresh.into(), again: VecDeque::new(), with: BTreeMap::new(), spread: Bitfield::new(pieces) }
+        Self { fresh: fresh.into(), again: VecDeque::new(), with: BTreeMap::new() }
     }
 
     /// A peer has `piece`.
     pub fn has(&mut self, key: PeerKey, piece: PieceIndex) {
-        self.spread.set(piece.0);
         if let Some(suggested) = self.with.get_mut(&key) {
             suggested.remove(&piece);
         }
     }
 
     /// What to suggest next to a peer that is being served.
-    pub fn next(&mut self, key: PeerKey) -> Vec<PieceIndex> {
+    pub fn next(&mut self, key: PeerKey, giving: &Giving) -> Vec<PieceIndex> {
         let mut news = Vec::new();
         let suggested = self.with.entry(key).or_default();
         while suggested.len() < AHEAD {
-            let spread = &self.spread;
             let next = [&mut self.fresh, &mut self.again].into_iter().find_map(|queue| {
-                while queue.front().is_some_and(|piece| spread.get(piece.0)) {
+                while queue.front().is_some_and(|piece| giving.is_spread(*piece)) {
                     queue.pop_front();
                 }
                 queue.pop_front()
@@ -72,23 +69,25 @@ mod tests {
 
     #[test]
     fn no_piece_is_suggested_to_two() {
-        let mut suggestions = Suggestions::new(12, 1);
-        let (a, b) = (suggestions.next(A), suggestions.next(B));
+        let (mut suggestions, mut giving) = (Suggestions::new(12, 1), Giving::new(12));
+        let (a, b) = (suggestions.next(A, &giving), suggestions.next(B, &giving));
         assert_eq!((a.len(), b.len()), (AHEAD, AHEAD));
         assert!(a.iter().all(|piece| !b.contains(piece)));
-        assert_eq!(suggestions.next(A), [], "it has enough to do");
+        assert_eq!(suggestions.next(A, &giving), [], "it has enough to do");
+        giving.has(a[0]);
         suggestions.has(A, a[0]);
-        assert_eq!(suggestions.next(A).len(), 1);
+        assert_eq!(suggestions.next(A, &giving).len(), 1);
     }
 
     #[test]
     fn what_was_not_taken_is_suggested_again_after_all_else() {
-        let mut suggestions = Suggestions::new(12, 1);
-        let a = suggestions.next(A);
+        let (mut suggestions, mut giving) = (Suggestions::new(12, 1), Giving::new(12));
+        let a = suggestions.next(A, &giving);
         suggestions.ended(A);
         let mut b = Vec::new();
-        while let Some(piece) = suggestions.next(B).first().copied() {
+        while let Some(piece) = suggestions.next(B, &giving).first().copied() {
             b.push(piece);
+            giving.has(piece);
             suggestions.has(B, piece);
         }
         assert!(b.len() >= 8 && !a.contains(&b[0]), "{a:?} {b:?}");
@@ -96,8 +95,8 @@ mod tests {
 
     #[test]
     fn what_others_have_is_not_suggested() {
-        let mut suggestions = Suggestions::new(12, 1);
-        (0..12).for_each(|piece| suggestions.has(B, PieceIndex(piece)));
-        assert_eq!(suggestions.next(A), []);
+        let (mut suggestions, mut giving) = (Suggestions::new(12, 1), Giving::new(12));
+        (0..12).for_each(|piece| giving.has(PieceIndex(piece)));
+        assert_eq!(suggestions.next(A, &giving), []);
     }
 }

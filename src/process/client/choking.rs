@@ -70,7 +70,7 @@ impl Client {
     /// While we seed: tells a peer that is served which pieces nobody else has.
     pub(super) fn suggest(&mut self, key: PeerKey) {
         if let Some(connection) = self.peers.get(&key).filter(|connection| connection.unchoked) {
-            let pieces = self.suggestions.next(key);
+            let pieces = self.suggestions.next(key, &lock(&self.torrent.giving));
             if !pieces.is_empty() {
                 let _ = connection.addr.cast(peer::Msg::Suggest { pieces });
             }
@@ -95,6 +95,9 @@ impl Client {
             snubbed: is(&c.counts.snubbed),
             download_rate: c.rates.down[0].per_second(),
             upload_rate: c.rates.up[0].per_second(),
+            wanted: c.interested,
+            given: c.counts.downloaded.load(Ordering::Relaxed),
+            taken: c.counts.uploaded.load(Ordering::Relaxed),
             connected: c.counts.since,
         };
         let candidates: Vec<Candidate> = self.peers.iter().map(candidate).collect();

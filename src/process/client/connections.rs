@@ -63,6 +63,7 @@ impl Client {
     pub(super) fn left(&mut self, key: PeerKey, down: &Down) {
         self.picker.left(key);
         self.suggestions.ended(key);
+        lock(&self.torrent.giving).left(key);
         self.settle_leases();
         self.waiting.remove(&key);
         lock(&self.torrent.peers).remove(&key);
@@ -93,7 +94,9 @@ impl Client {
 
     pub(super) fn bitfield(&mut self, key: PeerKey, pieces: Bitfield) {
         if self.peers.contains_key(&key) {
-            pieces.iter_ones().for_each(|piece| self.suggestions.has(key, PieceIndex(piece)));
+            let mut giving = lock(&self.torrent.giving);
+            pieces.iter_ones().for_each(|piece| giving.has(PieceIndex(piece)));
+            drop(giving);
             self.picker.joined(key, pieces);
             self.interest(key);
         }
@@ -106,6 +109,7 @@ impl Client {
         for piece in pieces {
             self.picker.has(key, *piece);
             self.suggestions.has(key, *piece);
+            lock(&self.torrent.giving).has(*piece);
         }
         if self.pieces.is_complete() {
             self.suggest(key);

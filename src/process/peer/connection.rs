@@ -43,6 +43,8 @@ use crate::tables::{Limits, TorrentTable};
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 /// How often a connection with requests out looks whether they are stale.
 const ONE_SECOND: Duration = Duration::from_secs(1);
+/// How often a connection with requests of the other side looks whether they may be answered.
+const QUARTER: Duration = Duration::from_millis(250);
 /// A connection on which nothing was heard for so long is dead; others send a keep-alive every two minutes (BEP 3).
 const SILENCE: Duration = Duration::from_secs(150);
 /// We say something at least this often.
@@ -251,7 +253,14 @@ impl<'a> Connection<'a> {
                 Wake::Timer => {
                     self.give_back_stale();
                     let busy = self.pipeline.outstanding() > 0;
-                    timer = Box::pin(clock::sleep(if busy { ONE_SECOND } else { TEN_SECONDS }));
+                    // Requests may be held back because another peer is getting the piece; that ends without a message.
+                    let held_back = self.upload.waiting() > 0;
+                    self.read_for_them();
+                    timer = Box::pin(clock::sleep(match (held_back, busy) {
+                        (true, _) => QUARTER,
+                        (_, true) => ONE_SECOND,
+                        _ => TEN_SECONDS,
+                    }));
                     if end == 0 && self.pipeline.is_empty() && buffer.len() > SMALL_READ {
                         buffer = vec![0; SMALL_READ];
                     }

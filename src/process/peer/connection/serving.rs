@@ -3,9 +3,12 @@
 //! Part of `peer`. Whom to choke is the client's decision; what is read together and how much is kept is `protocol::Upload`'s.
 
 use super::*;
+use crate::tables::lock;
 
 /// With more bytes than this waiting to be written, no more blocks are read for the other side.
 const ENOUGH_WAITING: usize = 512 * 1024;
+/// The same when our upload is limited: what was read for one peer too early cannot go to another.
+const ENOUGH_WHEN_SCARCE: usize = 64 * 1024;
 /// The same for a peer that is choked, and gets nothing but a few fast pieces.
 const ENOUGH_FOR_CHOKED: usize = 32 * 1024;
 /// Pieces that a peer may finish after it was choked.
@@ -74,9 +77,16 @@ impl Connection<'_> {
     }
 
     pub(super) fn read_for_them(&mut self) {
-        let enough = if self.upload.is_unchoked() { ENOUGH_WAITING } else { ENOUGH_FOR_CHOKED };
+        let scarce = self.torrent.upload_is_scarce();
+        let enough = match (self.upload.is_unchoked(), scarce) {
+            (false, _) => ENOUGH_FOR_CHOKED,
+            (true, true) => ENOUGH_WHEN_SCARCE,
+            (true, false) => ENOUGH_WAITING,
+        };
+        let (giving, key, now) = (&self.torrent.giving, self.key, self.now);
+        let may_give = |piece| !scarce || lock(giving).may_give(piece, key, now);
         while self.out.answers_waiting() < enough
-            && let Some(ranges) = self.upload.next_read()
+            && let Some(ranges) = self.upload.next_read(may_give)
         {
             let read = file_worker::Read { torrent: self.torrent.clone(), ranges, to: self.me.clone() };
             self.torrent.session.file_jobs.cast(file_worker::Msg::Read(read));
