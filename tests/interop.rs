@@ -160,6 +160,12 @@ fn download_by_magnet(test: &str, maker: Maker, seeder: Foreign) {
     let _seed = foreign::seed(seeder, &swarm.torrent, &swarm.path("seed"), &swarm.path("scratch"));
     swarm.tracker.until_seeds(1);
     let metainfo = bt_erl::Metainfo::parse(&std::fs::read(&swarm.torrent).unwrap()).unwrap();
+    // Transmission 3 reads the info dictionary of a torrent file of this name; at its start, that name would mean that the content has
+    // been checked before.
+    let torrents = swarm.path("scratch").join("transmission/torrents");
+    if torrents.exists() {
+        std::fs::copy(&swarm.torrent, torrents.join(format!("{}.torrent", metainfo.info_hash))).unwrap();
+    }
     let link = format!("magnet:?xt=urn:btih:{}&tr={}", metainfo.info_hash, metainfo.trackers[0][0]);
     let out = swarm.path("out");
     let ended = BtErl::run(&swarm.path("home"), Path::new(&link), &out).output(LIMIT);
