@@ -113,11 +113,15 @@ fn talk(mut socket: TcpStream, info: &[u8], hash: &[u8; 20], conduct: Conduct, g
     // As others do: a bitfield and haves first, which are of no interest yet.
     socket.write_all(&frame(5, &[255; 3000]))?;
     socket.write_all(&frame(20, &[&[0], &hello[..]].concat()))?;
-    while conduct == Conduct::Greeting {
-        socket.write_all(&frame(20, &[&[0], &hello[..]].concat()))?;
+    if conduct == Conduct::Greeting {
+        loop {
+            socket.write_all(&frame(20, &[&[0], &hello[..]].concat()))?;
+        }
     }
-    while conduct == Conduct::Generous {
-        socket.write_all(&frame(20, &[&[1], &answer(info, 0).encode()[..]].concat()))?;
+    if conduct == Conduct::Generous {
+        loop {
+            socket.write_all(&frame(20, &[&[1], &answer(info, 0).encode()[..]].concat()))?;
+        }
     }
     loop {
         let mut length = [0; 4];

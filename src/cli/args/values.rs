@@ -17,7 +17,7 @@ pub(crate) enum TorrentSource {
     /// A torrent file.
     File(PathBuf),
     /// A magnet link: peers have the rest.
-    Magnet(Magnet),
+    Magnet(Box<Magnet>),
 }
 
 impl TryFrom<PathBuf> for TorrentSource {
@@ -27,7 +27,8 @@ impl TryFrom<PathBuf> for TorrentSource {
     fn try_from(path: PathBuf) -> Result<Self, String> {
         match path.to_str() {
             Some(text) if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:")) => {
-                text.parse().map(TorrentSource::Magnet).map_err(|error: MagnetError| error.to_string())
+                let magnet = text.parse().map_err(|error: MagnetError| error.to_string())?;
+                Ok(TorrentSource::Magnet(Box::new(magnet)))
             }
             Some(text) if text.starts_with("http://") || text.starts_with("https://") => {
                 Err("that is a web address; fetch the torrent file first, as with curl -O, and name it".to_owned())

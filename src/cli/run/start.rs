@@ -39,7 +39,7 @@ pub(super) async fn start(args: &RunArgs, screen: &Screen, begun: &mut Option<Se
             let file = file.clone();
             let metainfo = spawn::blocking(move || torrent_file::load(&file)).await?;
             wanted_files(args, &metainfo)?;
-            Source::Known(metainfo)
+            Source::Known(Box::new(metainfo))
         }
         TorrentSource::Magnet(magnet) => Source::Named(magnet),
     };
@@ -50,7 +50,7 @@ pub(super) async fn start(args: &RunArgs, screen: &Screen, begun: &mut Option<Se
     let events = session.events();
     let added = async {
         let metainfo = match source {
-            Source::Known(metainfo) => metainfo,
+            Source::Known(metainfo) => *metainfo,
             Source::Named(magnet) => fetch(args, screen, &session, magnet, &peers).await?,
         };
         let options = TorrentOptions { wanted_files: wanted_files(args, &metainfo)?, peers, ..options(args) };
@@ -67,7 +67,7 @@ pub(super) async fn start(args: &RunArgs, screen: &Screen, begun: &mut Option<Se
 
 /// What is to be downloaded.
 enum Source<'a> {
-    Known(Metainfo),
+    Known(Box<Metainfo>),
     /// By its info hash alone.
     Named(&'a Magnet),
 }

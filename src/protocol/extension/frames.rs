@@ -103,8 +103,10 @@ mod tests {
 
     use super::*;
 
+    type Read = (Vec<(u8, Vec<u8>)>, Option<FrameTooLong>, usize);
+
     /// All messages of a stream that comes in parts, up to its end or its error; and how much had to be kept at most.
-    fn read(parts: &[&[u8]]) -> (Vec<(u8, Vec<u8>)>, Option<FrameTooLong>, usize) {
+    fn read(parts: &[&[u8]]) -> Read {
         let (mut frames, mut held, mut most, mut messages) = (Frames::default(), Vec::new(), 0, Vec::new());
         for part in parts {
             held.extend_from_slice(part);

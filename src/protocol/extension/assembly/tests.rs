@@ -6,7 +6,7 @@ use super::*;
 use crate::protocol::extension::metadata::{Metadata, answer};
 
 fn info(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|n| (n * n >> 7) as u8).collect()
+    (0..bytes).map(|n| ((n * n) >> 7) as u8).collect()
 }
 
 fn assembly(info: &[u8]) -> Assembly<u32> {
