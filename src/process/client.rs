@@ -130,8 +130,9 @@ struct Connection {
     holds: bool,
     /// It was told to go.
     closing: bool,
-    /// It has something that we want.
+    /// It has something that we want; `wanted`: or had at any time.
     interested: bool,
+    wanted: bool,
     unchoked: bool,
     /// Blocks that it asked for and did not get; `fast`: while it is choked.
     wants: u32,

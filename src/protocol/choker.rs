@@ -26,7 +26,7 @@ const NEW: Duration = Duration::from_secs(60);
 /// How much likelier a new peer gets the optimistic slot.
 const NEWCOMERS_LOTS: usize = 3;
 /// Bytes that a peer may take before it has to give something, or depend on luck.
-const WELCOME: u64 = 1 << 20;
+const WELCOME: u64 = 256 << 10;
 /// Slots when nothing limits our upload.
 const DEFAULT_SLOTS: usize = 8;
 /// What one slot should have to give, in bytes per second.
@@ -51,7 +51,7 @@ pub struct Candidate {
     pub download_rate: u64,
     /// Bytes per second that it takes from us, over some twenty seconds.
     pub upload_rate: u64,
-    /// It has something that we want.
+    /// It has something that we want, or has had.
     pub wanted: bool,
     /// Bytes that it has given us, ever.
     pub given: u64,

@@ -95,7 +95,7 @@ impl Client {
             snubbed: is(&c.counts.snubbed),
             download_rate: c.rates.down[0].per_second(),
             upload_rate: c.rates.up[0].per_second(),
-            wanted: c.interested,
+            wanted: c.wanted,
             given: c.counts.downloaded.load(Ordering::Relaxed),
             taken: c.counts.uploaded.load(Ordering::Relaxed),
             connected: c.counts.since,

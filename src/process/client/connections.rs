@@ -48,6 +48,7 @@ impl Client {
                 closing: false,
                 counts,
                 interested: false,
+                wanted: false,
                 unchoked: false,
                 wants: 0,
                 fast: false,
@@ -134,6 +135,7 @@ impl Client {
             && connection.interested != interesting
         {
             connection.interested = interesting;
+            connection.wanted |= interesting;
             let _ = connection.addr.cast(peer::Msg::Interest { interested: interesting });
         }
     }
