@@ -25,7 +25,9 @@ const OPTIMISTIC: Duration = Duration::from_secs(30);
 const NEW: Duration = Duration::from_secs(60);
 /// How much likelier a new peer gets the optimistic slot.
 const NEWCOMERS_LOTS: usize = 3;
-/// Bytes that a peer may take before it has to give something, or depend on luck.
+/// Where nobody but freeloaders is left, one lot in so many wins.
+const BLANKS: usize = 10;
+/// Bytes that a peer may take before it has to give something, or depend on luck; and what luck is worth then.
 const WELCOME: u64 = 256 << 10;
 /// Slots when nothing limits our upload.
 const DEFAULT_SLOTS: usize = 8;
@@ -94,6 +96,8 @@ pub struct Choker {
     optimistic: Option<PeerKey>,
     /// When the optimistic slot goes on to somebody else.
     next_optimistic: Duration,
+    /// Up to how many bytes in all its holder may take if it never gives anything.
+    gift: u64,
     next_round: Duration,
 }
 
@@ -106,6 +110,7 @@ impl Choker {
             served: BTreeMap::new(),
             optimistic: None,
             next_optimistic: Duration::ZERO,
+            gift: 0,
             next_round: Duration::ZERO,
         }
     }
@@ -124,7 +129,10 @@ impl Choker {
         let earns = |peer: &Candidate| role == Role::Seed || !peer.freeloads();
         // As long as there is a slot for everybody, nobody needs luck; and the only slot is earned.
         let luck = slots >= 2 && (interested.len() > slots || !interested.iter().all(|peer| earns(peer)));
-        let lucky = self.optimistic.take().filter(|key| luck && now < self.next_optimistic && wants(key));
+        let spent = |key: &PeerKey| there.get(key).is_some_and(|peer| !earns(peer) && peer.taken > self.gift);
+        let held = self.optimistic.filter(|key| luck && now < self.next_optimistic && wants(key));
+        let lucky = held.filter(|key| !spent(key));
+        self.optimistic = None;
         let mut ranked: Vec<&Candidate> =
             interested.iter().copied().filter(|peer| earns(peer) && Some(peer.key) != lucky).collect();
         // Equals come in a random order, and keep what they have.
@@ -136,8 +144,12 @@ impl Choker {
         let mut chosen: BTreeSet<PeerKey> =
             ranked.iter().take(slots - usize::from(luck)).map(|peer| peer.key).collect();
         if luck {
-            self.optimistic =
-                lucky.or_else(|| self.draw(now, interested.iter().filter(|peer| !chosen.contains(&peer.key))));
+            // Who never gave draws a lot once in a term, and not again whenever somebody else loses interest.
+            let due = now >= self.next_optimistic;
+            let may_draw = |peer: &Candidate| !chosen.contains(&peer.key) && (due || earns(peer));
+            let left: Vec<&Candidate> = interested.into_iter().filter(|peer| may_draw(peer)).collect();
+            let earning = left.iter().any(|peer| earns(peer));
+            self.optimistic = lucky.or_else(|| self.draw(now, &left, earning));
             chosen.extend(self.optimistic);
         }
         let lost = self.held.keys().filter(|key| !chosen.contains(key)).copied().collect::<Vec<_>>();
@@ -166,15 +178,24 @@ impl Choker {
         (!safe, served, Reverse(peer.upload_rate))
     }
 
-    /// Who has the optimistic slot from now on.
-    fn draw<'a>(&mut self, now: Duration, peers: impl Iterator<Item = &'a &'a Candidate>) -> Option<PeerKey> {
-        let lots = peers.flat_map(|peer| {
+    /// Who has the optimistic slot from now on. Where nobody is left but those who never gave (`earning` is false), mostly nobody.
+    fn draw(&mut self, now: Duration, peers: &[&Candidate], earning: bool) -> Option<PeerKey> {
+        let lots = peers.iter().flat_map(|peer| {
             let new = now.saturating_sub(peer.connected) < NEW && !self.served.contains_key(&peer.key);
-            std::iter::repeat_n(peer.key, if new { NEWCOMERS_LOTS } else { 1 })
+            std::iter::repeat_n(Some(peer.key), if new { NEWCOMERS_LOTS } else { 1 })
         });
-        let lots: Vec<PeerKey> = lots.collect();
+        let mut lots: Vec<Option<PeerKey>> = lots.collect();
+        if lots.is_empty() {
+            return None;
+        }
+        if !earning {
+            lots.resize(lots.len() * BLANKS, None);
+        }
         self.next_optimistic = now + OPTIMISTIC;
-        (!lots.is_empty()).then(|| lots[self.rng.usize(..lots.len())])
+        let lucky = lots[self.rng.usize(..lots.len())];
+        let taken = peers.iter().find(|peer| Some(peer.key) == lucky).map_or(0, |peer| peer.taken);
+        self.gift = taken + WELCOME;
+        lucky
     }
 }
 

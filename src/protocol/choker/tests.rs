@@ -75,8 +75,12 @@ fn who_owes_us_blocks_comes_last() {
 
 #[test]
 fn who_takes_and_never_gave_earns_no_slot_even_if_one_stays_empty() {
-    picture(Role::Leech, 4, "A i00.f o\nB i10.. R\nC i50.. R");
     picture(Role::Seed, 4, "A i00.f R\nB i10.. R\nC i50.. R");
+    let drawn = "F i00.f .\nB i10.. .\nC i50.. .";
+    let served = rounds(&mut Choker::new(1), drawn, 4, Role::Leech, 3000);
+    assert!(served.iter().all(|names| names.starts_with("BC")));
+    let lucky = served.iter().filter(|names| names.ends_with('f')).count();
+    assert!((150..500).contains(&lucky), "now and then it has luck: {lucky} of 3000");
 }
 
 #[test]
