@@ -5,11 +5,12 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::protocol::PeerId;
+use crate::protocol::{PeerId, client_name};
 use crate::rt::clock;
 
 /// Bytes of blocks that came in vain, by the reason.
@@ -58,6 +59,8 @@ impl WastedCounts {
 pub(crate) struct PeerCounts {
     pub(crate) address: SocketAddr,
     pub(crate) peer_id: PeerId,
+    /// The name of its program; better known once its extension handshake has come.
+    pub(crate) client: Mutex<String>,
     pub(crate) outgoing: bool,
     pub(crate) since: Duration,
     pub(crate) downloaded: AtomicU64,
@@ -84,7 +87,7 @@ pub(crate) struct PeerCounts {
 pub struct PeerStats {
     /// The other side.
     pub address: SocketAddr,
-    /// Its program, read from its peer id; the id itself when that is not known.
+    /// Its program: what it calls itself (BEP 10), or what its peer id says (BEP 20); the id itself when that is not known.
     pub client: String,
     /// Its peer id as text, odd bytes as dots.
     pub peer_id: String,
@@ -124,6 +127,7 @@ impl PeerCounts {
     pub(crate) fn new(address: SocketAddr, peer_id: PeerId, outgoing: bool) -> Self {
         Self {
             address,
+            client: client_name(&peer_id).into(),
             peer_id,
             outgoing,
             since: clock::since_start(),
@@ -149,7 +153,7 @@ impl PeerCounts {
         let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         PeerStats {
             address: self.address,
-            client: self.peer_id.to_string(),
+            client: self.client.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             peer_id: self.peer_id.to_string(),
             outgoing: self.outgoing,
             connected_secs: clock::since_start().saturating_sub(self.since).as_secs_f64(),

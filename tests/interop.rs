@@ -225,7 +225,7 @@ fn transmission_downloads_from_a_seeding_bt_erl_that_calls_it() {
     ) {
         return;
     }
-    let swarm = Swarm::new(Maker::Mktorrent, Shape::ManyFiles);
+    let swarm = Swarm::new(Maker::Mktorrent, Shape::OneFile);
     let out = swarm.path("out");
     let _leech = foreign::member(
         Foreign::Transmission,

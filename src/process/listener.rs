@@ -39,7 +39,7 @@ pub(crate) async fn run(_process: Process, session: Arc<SessionTable>, listener:
             accepted = Box::pin(listener.accept()).fuse() => match accepted {
                 Ok((socket, address)) => {
                     let number = half_open.add(socket.clone(), address.ip());
-                    shaking.push(hear(socket, address).map(move |shaken| (number, shaken)));
+                    shaking.push(hear(&session, socket, address).map(move |shaken| (number, shaken)));
                 }
                 Err(error) => {
                     log::warn!("cannot accept connections: {error}; trying again");
@@ -81,15 +81,20 @@ impl HalfOpen {
 
 type Shaken = (Socket, SocketAddr, Result<Handshake, End>);
 
-async fn hear(socket: Socket, address: SocketAddr) -> Shaken {
-    let heard = shake::hear(&socket).await;
+async fn hear(session: &SessionTable, socket: Socket, address: SocketAddr) -> Shaken {
+    let mut heard = shake::hear(&socket).await;
+    if let Ok(theirs) = &heard
+        && theirs.peer_id == session.peer_id
+    {
+        // Somebody named our own address to us. Whoever of us called learns it from the answer, and does not call again.
+        heard = shake::echo(&socket, theirs).await.and(Err(End::Myself));
+    }
     (socket, address, heard)
 }
 
 fn hand_over(session: &SessionTable, (socket, address, heard): Shaken) {
     let refusal = match heard {
         Err(end) => end.to_string(),
-        Ok(theirs) if theirs.peer_id == session.peer_id => "that is this client itself".to_owned(),
         Ok(_) if session.is_full() => "enough peers are connected".to_owned(),
         Ok(theirs) => match lock(&session.torrents).get(&theirs.info_hash) {
             None => shake::unknown(theirs.info_hash),

@@ -69,7 +69,7 @@ pub(crate) async fn run(process: Process, magnet: Arc<MagnetTable>, address: Soc
             return Err(ExitReason::Environment(reason));
         }
         End::Misbehaved(reason) => magnet.metadata.cast(metadata::Msg::Misbehaved { address, reason }),
-        End::Goodbye(_) | End::BothSeed => holding.rest = LONG_REST,
+        End::Goodbye(_) | End::BothSeed | End::Myself => holding.rest = LONG_REST,
     }
     Ok(())
 }

@@ -34,6 +34,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const GOODBYE_REST: Duration = Duration::from_secs(60);
 /// The same when both sides had everything.
 const SEED_REST: Duration = Duration::from_secs(3600);
+/// The same when that was ourselves: an address may be somebody else's one day.
+const SELF_REST: Duration = Duration::from_secs(24 * 3600);
 
 /// What a peer process is told. A new connection has a new mailbox: nothing of an old one reaches it.
 pub(crate) enum Msg {
@@ -90,12 +92,15 @@ pub(crate) enum End {
     Goodbye(String),
     /// In order: neither side wants anything of the other.
     BothSeed,
+    /// The other side is this client.
+    Myself,
 }
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Environment(reason) | Self::Misbehaved(reason) | Self::Goodbye(reason) => f.write_str(reason),
+            Self::Myself => f.write_str("that is this client itself"),
             Self::BothSeed => f.write_str("both sides have everything"),
         }
     }
@@ -128,6 +133,7 @@ pub(crate) async fn call(process: Process, torrent: Arc<TorrentTable>, address: 
         End::Misbehaved(reason) => torrent.client.cast(client::Msg::Misbehaved { address, reason }),
         End::Goodbye(_) => {}
         End::BothSeed => rest = SEED_REST,
+        End::Myself => rest = SELF_REST,
     }
     lock(&torrent.book).released(address, clock::since_start() + rest);
     Ok(())
@@ -152,7 +158,7 @@ pub(crate) async fn answer(
             torrent.client.cast(client::Msg::Misbehaved { address, reason });
             Ok(())
         }
-        End::Goodbye(_) | End::BothSeed => Ok(()),
+        End::Goodbye(_) | End::BothSeed | End::Myself => Ok(()),
     }
 }
 

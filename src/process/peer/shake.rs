@@ -24,16 +24,20 @@ pub(super) async fn hello(socket: &Socket, torrent: &TorrentTable) -> Result<Han
         return Err(End::Misbehaved(format!("answered for another torrent ({})", theirs.info_hash)));
     }
     if theirs.peer_id == torrent.session.peer_id {
-        return Err(End::Goodbye("that is this client itself".to_owned()));
+        return Err(End::Myself);
     }
     Ok(theirs)
 }
 
 /// Sends our handshake.
 pub(super) async fn answer(socket: &Socket, torrent: &TorrentTable) -> Result<(), End> {
-    let ours = Handshake::new(torrent.metainfo.info_hash, torrent.session.peer_id).encode();
+    echo(socket, &Handshake::new(torrent.metainfo.info_hash, torrent.session.peer_id)).await
+}
+
+/// Sends this handshake.
+pub(crate) async fn echo(socket: &Socket, handshake: &Handshake) -> Result<(), End> {
     let mut writer = socket;
-    clock::timeout(LIMIT, writer.write_all(&ours)).await.map_err(End::from)?.map_err(End::from)
+    clock::timeout(LIMIT, writer.write_all(&handshake.encode())).await.map_err(End::from)?.map_err(End::from)
 }
 
 /// Reads a handshake.

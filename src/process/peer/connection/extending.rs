@@ -12,10 +12,11 @@ use crate::protocol::extension::pex::{Pace, Pex, SwarmPeer, Told, Verdict};
 use crate::protocol::extension::{Extension, Hello, Ids, dont_have};
 use crate::protocol::fast_set::{FAST_PIECES, fast_set};
 use crate::protocol::upload::MAX_REQUESTS;
+use crate::tables::lock;
 
 /// Requests that a peer may reject in a row although it does not choke us.
 const MAX_REJECTS: u32 = 50;
-/// Pieces of the info dictionary that one peer may ask for in ten minutes, for each that there is.
+/// How often one peer may ask for the info dictionary.
 const METADATA_TURNS: u32 = 4;
 
 /// What the two sides have told each other.
@@ -78,6 +79,9 @@ impl Connection<'_> {
     }
 
     fn heard_hello(&mut self) -> Result<(), End> {
+        if let Some(client) = self.extending.theirs.client.clone().filter(|name| !name.is_empty()) {
+            *lock(&self.counts.client) = client;
+        }
         if let Some(requests) = self.extending.theirs.request_queue {
             self.pipeline.set_limit(requests);
         }
@@ -118,8 +122,11 @@ impl Connection<'_> {
 
     /// Who is connected, for a peer that wants to know.
     pub(super) fn tell_of_swarm(&mut self, peers: &[SwarmPeer]) {
+        // Nobody needs to hear of itself.
+        let port = self.extending.theirs.port.filter(|_| !self.side.outgoing).unwrap_or(self.side.address.port());
+        let itself = SocketAddr::new(self.side.address.ip(), port);
         if let Some(id) = self.extending.theirs.ids.get(Extension::PeerExchange)
-            && let Some(pex) = self.extending.told.news(peers, self.side.address, self.now)
+            && let Some(pex) = self.extending.told.news(peers, itself, self.now)
         {
             self.out.message(&Message::Extended { id, payload: &pex.encode() });
         }
