@@ -79,18 +79,12 @@ pub enum Role {
     Seed,
 }
 
-/// When somebody held a slot.
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    since: Duration,
-}
-
 /// The choker of one torrent.
 #[derive(Debug)]
 pub struct Choker {
     rng: fastrand::Rng,
     /// Who is unchoked, and since when.
-    held: BTreeMap<PeerKey, Slot>,
+    held: BTreeMap<PeerKey, Duration>,
     /// When somebody who has no slot last had one.
     served: BTreeMap<PeerKey, Duration>,
     optimistic: Option<PeerKey>,
@@ -158,7 +152,7 @@ impl Choker {
             self.served.insert(key, now);
         }
         for key in &chosen {
-            self.held.entry(*key).or_insert(Slot { since: now });
+            self.held.entry(*key).or_insert(now);
         }
         chosen
     }
@@ -166,14 +160,14 @@ impl Choker {
     /// Smaller is better. Between rounds who has a slot keeps it.
     fn leech_rank(&self, peer: &Candidate, now: Duration, round: bool) -> impl Ord + use<> {
         let slot = self.held.get(&peer.key);
-        let safe = slot.is_some_and(|slot| !round || now.saturating_sub(slot.since) < YOUNG);
+        let safe = slot.is_some_and(|since| !round || now.saturating_sub(*since) < YOUNG);
         (!safe, peer.snubbed, Reverse(peer.download_rate), slot.is_none())
     }
 
     /// Smaller is better: who has waited longest.
     fn seed_rank(&self, peer: &Candidate, now: Duration, round: bool) -> impl Ord + use<> {
         let slot = self.held.get(&peer.key);
-        let safe = slot.is_some_and(|slot| !round || now.saturating_sub(slot.since) < YOUNG);
+        let safe = slot.is_some_and(|since| !round || now.saturating_sub(*since) < YOUNG);
         let served = if slot.is_some() { Some(now) } else { self.served.get(&peer.key).copied() };
         (!safe, served, Reverse(peer.upload_rate))
     }

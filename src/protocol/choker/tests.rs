@@ -138,7 +138,7 @@ fn newcomers_are_three_times_as_likely_to_be_lucky() {
     peers[2].connected = NOW - secs(5);
     let lucky = (0..3000).filter(|seed| {
         let mut choker = Choker::new(*seed);
-        choker.held.insert(peers[0].key, Slot { since: secs(1) });
+        choker.held.insert(peers[0].key, secs(1));
         choker.rechoke(NOW, &peers, 2, Role::Leech);
         choker.optimistic == Some(peers[2].key)
     });
