@@ -327,7 +327,8 @@ impl Client {
         if before == State::Complete {
             return;
         }
-        for announcer in &self.torrent.trackers {
+        // Who left files out is no seed (BEP 21).
+        for announcer in self.torrent.trackers.iter().filter(|_| self.have.all()) {
             announcer.cast(tracker::Msg::Completed);
         }
         self.torrent.tell(Event::Complete);
