@@ -27,7 +27,7 @@ struct Partial<B, S> {
 pub enum Put<B, S> {
     /// Kept; the piece lacks others still.
     Kept,
-    /// The piece is whole: hash it. It counts as in hand until [`Vault::settle`].
+    /// The piece is whole: hash it. It counts as in hand until [`Vault::finished`] or [`Vault::failed`].
     Whole(Whole<B, S>),
     /// The piece was finished or in hand already; nothing was kept.
     Late,
