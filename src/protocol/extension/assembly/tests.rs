@@ -46,7 +46,7 @@ fn given(kind: Kind, info: &[u8], piece: u32) -> Option<(u32, Vec<u8>)> {
 
 /// Asks everybody in turns, and returns what came out of it and who was found to lie.
 fn run(info: &[u8], kinds: &[Kind]) -> (Option<Vec<u8>>, Vec<u32>) {
-    let (mut assembly, mut liars) = (assembly(info), Vec::new());
+    let (mut assembly, mut liars, mut gone) = (assembly(info), Vec::new(), std::collections::BTreeSet::new());
     for (key, kind) in (0..).zip(kinds) {
         let size = info.len() as u32 + if let Kind::LongerBy(more) = kind { *more } else { 0 };
         assembly.joined(key, size).unwrap();
@@ -56,8 +56,9 @@ fn run(info: &[u8], kinds: &[Kind]) -> (Option<Vec<u8>>, Vec<u32>) {
         for (key, kind) in (0..).zip(kinds) {
             let Some(piece) = assembly.ask(key) else {
                 // A time limit ends who never answers.
-                if *kind == Kind::Silent {
+                if *kind == Kind::Silent && gone.insert(key) {
                     assembly.left(key);
+                    idle = false;
                 }
                 continue;
             };
