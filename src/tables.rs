@@ -213,6 +213,11 @@ impl TorrentTable {
         self.options.peer_exchange && !self.metainfo.private
     }
 
+    /// True when every wanted piece is finished: we are a seed, or with files left out a partial one (BEP 21).
+    pub(crate) fn wants_nothing(&self) -> bool {
+        *lock(&self.state) == State::Complete
+    }
+
     /// True when there is no more to give than what those get who have a slot.
     pub(crate) fn upload_is_scarce(&self) -> bool {
         let limited = self.options.upload_limit.or(self.session.config.upload_limit).is_some();

@@ -341,6 +341,8 @@ impl<'a> Connection<'a> {
         if self.out.messages_waiting() > TOO_MUCH_UNSAID {
             return Err(End::Environment("does not take what we say".to_owned()));
         }
+        // What is wanted may be complete without a word on this connection.
+        self.part_if_useless()?;
         self.floods.ten_seconds();
         self.give_back_stale();
         Ok(())

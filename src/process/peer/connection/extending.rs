@@ -47,7 +47,7 @@ impl Connection<'_> {
             port: Some(self.torrent.session.port()).filter(|port| *port > 0),
             your_ip: Some(self.side.address.ip()),
             metadata_bytes: u32::try_from(self.torrent.metainfo.info_bytes().len()).ok(),
-            upload_only: Some(self.have.all()),
+            upload_only: Some(self.torrent.wants_nothing()),
         };
         self.out.message(&Message::Extended { id: 0, payload: &hello.encode() });
     }

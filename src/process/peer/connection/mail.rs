@@ -43,7 +43,8 @@ impl Connection<'_> {
 
     /// Two seeds have nothing to say to each other, and neither have a seed and somebody who wants no more (BEP 21).
     pub(super) fn part_if_useless(&self) -> Result<(), End> {
-        if self.have.all() && (self.theirs.all() || self.extending.is_upload_only()) {
+        let we_want_nothing = self.have.all() || self.torrent.wants_nothing();
+        if we_want_nothing && (self.theirs.all() || self.extending.is_upload_only()) {
             return Err(End::BothSeed);
         }
         Ok(())
