@@ -105,10 +105,8 @@ impl Client {
         let limits = [self.torrent.options.upload_limit, self.torrent.session.config.upload_limit];
         let slots = self.torrent.options.upload_slots.unwrap_or_else(|| slots_for(limits.into_iter().flatten().min()));
         let unchoked = self.choking.choker.rechoke(now, &candidates, slots, role);
-        let mut count = 0;
         for (key, connection) in &mut self.peers {
             let unchoke = unchoked.contains(key);
-            count += u32::from(unchoke);
             if connection.unchoked != unchoke {
                 connection.unchoked = unchoke;
                 let _ = connection.addr.cast(peer::Msg::Choke { choked: !unchoke });
@@ -120,7 +118,7 @@ impl Client {
         if role == Role::Seed {
             unchoked.iter().for_each(|key| self.suggest(*key));
         }
-        self.torrent.counts.unchoked.store(count, Ordering::Relaxed);
+        self.torrent.counts.unchoked.store(unchoked.len() as u32, Ordering::Relaxed);
         if now >= self.choking.next {
             self.choking.next = now + RECHOKE_EVERY;
         }

@@ -107,11 +107,13 @@ impl Client {
         if !self.peers.contains_key(&key) {
             return;
         }
+        let mut giving = lock(&self.torrent.giving);
         for piece in pieces {
             self.picker.has(key, *piece);
             self.suggestions.has(key, *piece);
-            lock(&self.torrent.giving).has(*piece);
+            giving.has(*piece);
         }
+        drop(giving);
         if self.pieces.is_complete() {
             self.suggest(key);
         }
