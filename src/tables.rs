@@ -60,6 +60,7 @@ pub(crate) struct SessionTable {
     pub(crate) piece_jobs: Mail<piece_worker::Msg>,
     /// Jobs for file workers.
     pub(crate) file_jobs: Mail<file_worker::Msg>,
+    pub(crate) storage_sup: SupervisorRef,
     pub(crate) torrents_sup: SupervisorRef,
     pub(crate) magnets_sup: SupervisorRef,
     /// Written by `Session`; read by `torrents_sup` and `listener` whenever they start.
@@ -82,6 +83,7 @@ impl SessionTable {
             listener,
             piece_jobs: Mail::new(),
             file_jobs: Mail::new(),
+            storage_sup: SupervisorRef::new(),
             torrents_sup: SupervisorRef::new(),
             magnets_sup: SupervisorRef::new(),
             torrents: Mutex::default(),

@@ -6,6 +6,9 @@
 
 mod support;
 
+#[path = "restart/workers.rs"]
+mod workers;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

@@ -7,7 +7,7 @@ mod keep;
 
 use std::sync::Arc;
 
-use supervisors::{Addr, BlockingProcess, Exit};
+use supervisors::{Addr, BlockingProcess, Exit, fault_point};
 
 use super::piece_worker::Job;
 use super::{client, peer, store};
@@ -74,22 +74,35 @@ impl Drop for Survey {
     }
 }
 
-/// However it ends, the client hears that it is over.
-pub(crate) struct Trim(pub(crate) Arc<TorrentTable>);
+/// If a worker crashes with it, it is asked again.
+pub(crate) struct Trim {
+    torrent: Arc<TorrentTable>,
+    answered: bool,
+}
+
+impl Trim {
+    pub(crate) fn new(torrent: Arc<TorrentTable>) -> Self {
+        Self { torrent, answered: false }
+    }
+}
 
 impl Drop for Trim {
     fn drop(&mut self) {
-        self.0.client.cast(client::Msg::Trimmed);
+        if !self.answered {
+            self.torrent.session.file_jobs.cast(Msg::Trim(Self::new(self.torrent.clone())));
+        }
     }
 }
 
 /// The process body.
 pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
+    process.shows(&session.file_jobs.mailbox);
     loop {
         match process.recv(&session.file_jobs.mailbox)? {
             Msg::Write(job) => write(job),
             Msg::Read(read) => answer(session, read),
             Msg::Survey(mut survey) => {
+                fault_point!("file_worker.survey");
                 let torrent = survey.torrent.clone();
                 let resumed = keep::load(&torrent).map(Box::new);
                 let found = torrent.content.survey(&torrent.metainfo);
@@ -97,10 +110,13 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
                 torrent.store.cast(store::Msg::Surveyed { found, resumed });
             }
             Msg::Keep(keep) => keep.work(),
-            Msg::Trim(trim) => {
-                if let Err(error) = trim.0.content.trim() {
+            Msg::Trim(mut trim) => {
+                fault_point!("file_worker.trim");
+                if let Err(error) = trim.torrent.content.trim() {
                     log::warn!("a file stays longer than the torrent says: {error}");
                 }
+                trim.answered = true;
+                trim.torrent.client.cast(client::Msg::Trimmed);
             }
         }
     }
@@ -109,8 +125,10 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
 fn write(job: Job) {
     let torrent = job.torrent.clone();
     let Some(whole) = job.whole() else { return };
+    fault_point!("file_worker.write", piece = whole.piece);
     let slices: Vec<&[u8]> = whole.blocks.iter().map(|block| &block[..]).collect();
     let written = torrent.content.write(torrent.metainfo.layout.piece_offset(whole.piece), &slices);
+    fault_point!("file_worker.written", piece = whole.piece);
     let Some(whole) = job.done() else { return };
     torrent.store.cast(match written {
         Ok(()) => store::Msg::Written { piece: whole.piece, sources: whole.sources },
@@ -120,6 +138,7 @@ fn write(job: Job) {
 
 fn answer(session: &SessionTable, read: Read) {
     let Some(first) = read.ranges.first() else { return };
+    fault_point!("file_worker.read", piece = first.piece);
     let offset = read.torrent.metainfo.layout.piece_offset(first.piece) + u64::from(first.begin);
     let mut blocks = Vec::with_capacity(read.ranges.len());
     for range in &read.ranges {

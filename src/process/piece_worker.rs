@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sha1::{Digest, Sha1};
-use supervisors::{BlockingProcess, Exit, ExitReason};
+use supervisors::{BlockingProcess, Exit, ExitReason, fault_point};
 
 use super::{client, file_worker, store};
 use crate::protocol::{BLOCK_BYTES, PieceIndex, Whole};
@@ -81,6 +81,7 @@ impl Drop for Check {
 
 /// The process body.
 pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
+    process.shows(&session.piece_jobs.mailbox);
     loop {
         match process.recv(&session.piece_jobs.mailbox)? {
             Msg::Hash(job) => hash(session, job),
@@ -94,11 +95,13 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
 
 fn hash(session: &SessionTable, job: Job) {
     let Some(whole) = job.whole() else { return };
+    fault_point!("piece_worker.hash", piece = whole.piece);
     let mut sha1 = Sha1::new();
     for block in &whole.blocks {
         sha1.update(&block[..]);
     }
     let found: [u8; 20] = sha1.finalize().into();
+    fault_point!("piece_worker.hashed", piece = whole.piece);
     let torrent = job.torrent.clone();
     if torrent.metainfo.hashes.get(whole.piece) == &found {
         let liars = whole.liars(block_hash);
@@ -124,6 +127,7 @@ fn block_hash(block: &Block) -> [u8; 20] {
 fn check_on_disk(process: &BlockingProcess, check: &Check, session: &SessionTable) -> Result<bool, ExitReason> {
     const SLICE: u32 = 64 * BLOCK_BYTES;
     let (torrent, piece) = (&check.torrent, check.piece);
+    fault_point!("piece_worker.check", piece = piece);
     let layout = &torrent.metainfo.layout;
     let (offset, length) = (layout.piece_offset(piece), layout.piece_length(piece));
     let mut sha1 = Sha1::new();

@@ -101,7 +101,7 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
     let mut stopping = false;
     // Asked to stop, it first hears of the pieces that the workers still hold: they are whole, and would be fetched again. Then it writes
     // down what the next run has to know.
-    while !(stopping && lock(&torrent.vault).in_hand().count() <= store.refused.len() && store.has_kept_the_last()) {
+    while !(stopping && (store.waits_for_nobody() || store.has_ended_its_work())) {
         if let Some(error) = store.lost.take() {
             return Err(ExitReason::Error(error.to_string()));
         }
@@ -131,6 +131,15 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
 }
 
 impl Store {
+    /// The workers are gone, and with them everybody who could end what is in hand; the next ones find it in their queues.
+    fn waits_for_nobody(&self) -> bool {
+        !self.torrent.session.storage_sup.is_running()
+    }
+
+    fn has_ended_its_work(&mut self) -> bool {
+        lock(&self.torrent.vault).in_hand().count() <= self.refused.len() && self.has_kept_the_last()
+    }
+
     fn handle(&mut self, message: Msg) {
         match message {
             Msg::Hello => {

@@ -252,6 +252,11 @@ impl SupervisorRef {
         *lock(&self.0.pid)
     }
 
+    /// An incarnation of it runs now. `false` from when its end was reported until it is started again.
+    pub fn is_running(&self) -> bool {
+        self.pid().and_then(table::find).is_some()
+    }
+
     /// Starts a child, as the last one. Answered when it is up: at once, or when it is `ready` if its spec awaits init. In a
     /// rest_for_one or one_for_all supervisor it waits until older siblings are up, also through their back-off.
     pub async fn start_child(&self, spec: ChildSpec) -> Result<Pid, StartError> {

@@ -37,11 +37,14 @@ fn a_child_can_be_ended_started_again_and_forgotten() {
 fn what_is_asked_of_a_supervisor_before_it_is_started_waits() {
     let (at, diary) = (SupervisorRef::new(), Diary::default());
     at.cast_start_child(diary.child("early"));
+    assert!(!at.is_running());
     let system = start(empty("top", &at));
     wait(async {
         let infos = at.which_children().await;
         assert_eq!(infos.iter().map(|info| info.id.as_str()).collect::<Vec<_>>(), ["early"]);
+        assert!(at.is_running());
         system.stop(LONG).await;
+        assert!(!at.is_running());
     });
 }
 

@@ -130,6 +130,10 @@ pub(crate) struct RunArgs {
     )]
     pub(crate) no_upload: bool,
 
+    /// Threads that hash pieces, and as many that read and write files: 1 to 64 [default: one per core, at most 16]
+    #[arg(long, value_name = "N", value_parser = values::workers, help_heading = LIMITS)]
+    pub(crate) workers: Option<usize>,
+
     /// Give up with exit code 69 when nothing has arrived for so long (30, 30s, 5m)
     #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = END)]
     pub(crate) exit_when_stalled: Option<Duration>,

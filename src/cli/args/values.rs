@@ -191,6 +191,11 @@ pub(crate) fn max_peers(text: &str) -> Result<usize, String> {
     number(text, 1..=10_000, "each is a connection")
 }
 
+/// `--workers`: of each kind.
+pub(crate) fn workers(text: &str) -> Result<usize, String> {
+    number(text, 1..=64, "each is a thread")
+}
+
 fn number(text: &str, range: RangeInclusive<usize>, remark: &str) -> Result<usize, String> {
     match text.trim().parse() {
         Ok(number) if range.contains(&number) => Ok(number),
@@ -274,6 +279,8 @@ mod tests {
     #[test]
     fn numbers_stay_in_their_range() {
         assert_eq!((upload_slots("4"), max_peers("10000")), (Ok(4), Ok(10_000)));
+        assert_eq!((workers("1"), workers("64")), (Ok(1), Ok(64)));
+        assert!(workers("0").is_err() && workers("65").is_err());
         assert!(upload_slots("0").unwrap_err().contains("--no-upload"));
         for text in ["0", "10001", "-1", "many", "", "1.5"] {
             assert!(max_peers(text).is_err(), "{text}");

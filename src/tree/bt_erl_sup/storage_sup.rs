@@ -17,8 +17,9 @@ const FLAGS: Flags = Flags::one_for_one().intensity(30, Duration::from_secs(10))
 const PATIENCE: Shutdown = Shutdown::Timeout(Duration::from_secs(2));
 
 pub(super) fn spec(session: &Arc<SessionTable>) -> ChildSpec {
+    let at = session.storage_sup.clone();
     let session = session.clone();
-    ChildSpec::supervisor("storage_sup", move || {
+    ChildSpec::supervisor_at("storage_sup", at, move || {
         let workers = 1..=session.config.workers.clamp(1, 64);
         let piece = workers.clone().map(|n| {
             let session = session.clone();

@@ -1,0 +1,131 @@
+//! Workers that panic in every phase of their work lose nothing, and a disk that is slow fills no queue.
+
+use bt_erl::rt::spawn::block_on;
+use bt_erl::{BindTo, Config, Metainfo, Outcome, Session, State, TorrentOptions};
+use supervisors::faults::{Armed, Plan, Point};
+use supervisors::{EventKind, ExitReason, Snapshot};
+
+use crate::support::content::Content;
+use crate::support::peer::Seed;
+use crate::support::{torrent, until};
+use crate::{LIMIT, MIB};
+
+const PIECE: u64 = 64 * 1024;
+
+/// Where a worker can be while it holds something: before and after each step.
+const PHASES: [&str; 8] = [
+    "piece_worker.check",
+    "piece_worker.hash",
+    "piece_worker.hashed",
+    "file_worker.write",
+    "file_worker.written",
+    "file_worker.read",
+    "file_worker.survey",
+    "file_worker.trim",
+];
+
+fn config(name: &str) -> Config {
+    Config { name: name.to_owned(), bind: BindTo::Loopback, ports: Some(0..=0), ..Config::default() }
+}
+
+/// Every write of a session of this name takes so many milliseconds more.
+fn slow_disk(name: &str, millis: u32) -> Armed {
+    let point = Point::new("file_worker.write", &format!("delay({millis})")).expect("good grammar");
+    Plan::new([point.under(&format!("{name}/**"))]).arm()
+}
+
+/// Jobs that waited for workers of this role: now, and at most so far.
+fn jobs(tree: &Snapshot, role: &str) -> (usize, usize) {
+    let mailbox = tree.nodes().filter(|node| node.role == role).find_map(|node| node.mailbox.as_ref());
+    mailbox.map_or((0, 0), |mailbox| (mailbox.len, mailbox.high_water))
+}
+
+#[test]
+fn a_worker_that_panics_in_any_phase_loses_nothing() {
+    let content = Content::single("held.bin", 2 * MIB + 4321, 5);
+    let made = torrent::Torrent::of(&content, PIECE, None);
+    let metainfo = Metainfo::parse(&made.bytes).expect("an honest torrent");
+    for phase in PHASES {
+        let point = Point::new(phase, "2*panic").expect("good grammar").under("first_sup/**");
+        let armed = Plan::new([point]).arm();
+        let seed = Seed::start(&made, &content, |wire| wire.serve_all());
+        let (folder, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let file = folder.path().join("held.bin");
+        std::fs::write(&file, content.bytes(0, MIB as usize)).expect("half of it");
+        // And then zeros, more than there should be.
+        let longer = std::fs::OpenOptions::new().write(true).open(file).and_then(|file| file.set_len(3 * MIB));
+        longer.expect("a longer file");
+        let first = block_on(Session::start(config("first_sup"))).expect("a session");
+        let options = TorrentOptions { peers: vec![seed.addr], ..TorrentOptions::new(folder.path()) };
+        let download = block_on(first.add(metainfo.clone(), options)).expect("added");
+        assert_eq!(block_on(download.wait()), Outcome::Complete, "{phase}");
+        // Nothing that was on disk or had come was fetched again.
+        assert_eq!(download.progress().downloaded, content.total() - MIB, "{phase}");
+        let second = block_on(Session::start(config("second_sup"))).expect("a session");
+        let from = ([127, 0, 0, 1], first.local_port().expect("it listens")).into();
+        let options = TorrentOptions { peers: vec![from], ..TorrentOptions::new(other.path()) };
+        let copy = block_on(second.add(metainfo.clone(), options)).expect("added");
+        assert_eq!(block_on(copy.wait()), Outcome::Complete, "{phase}");
+        assert_eq!(armed.points()[0].fired, 2, "{phase}");
+        block_on(async { futures::join!(second.stop(), first.stop()) });
+        assert_eq!([folder.path(), other.path()].map(|folder| content.difference(folder)), [None, None], "{phase}");
+    }
+}
+
+#[test]
+fn behind_a_slow_disk_no_queue_holds_more_than_the_memory_that_blocks_may_take() {
+    const MEMORY: u64 = 1 << 20;
+    let content = Content::single("slow.bin", 8 * MIB, 6);
+    let made = torrent::Torrent::of(&content, PIECE, None);
+    let armed = slow_disk("slow_sup", 20);
+    let seed = Seed::start(&made, &content, |wire| wire.serve_all());
+    let folder = tempfile::tempdir().expect("a folder");
+    let session = block_on(Session::start(Config { memory_bytes: MEMORY, workers: 1, ..config("slow_sup") }));
+    let session = session.expect("a session");
+    let options = TorrentOptions { peers: vec![seed.addr], ..TorrentOptions::new(folder.path()) };
+    let metainfo = Metainfo::parse(&made.bytes).expect("an honest torrent");
+    let torrent = block_on(session.add(metainfo, options)).expect("added");
+    until("completion", LIMIT, || (torrent.progress().state == State::Complete).then_some(()));
+    let tree = session.snapshot().expect("it runs");
+    let most = |role| jobs(&tree, role).1 as u64;
+    // Each waiting job is a piece that has its memory reserved; the file worker has a survey and a trim beside them.
+    assert!((2..=MEMORY / PIECE + 2).contains(&most("file_worker")), "{} jobs", most("file_worker"));
+    assert!((1..=MEMORY / PIECE).contains(&most("piece_worker")), "{} jobs", most("piece_worker"));
+    drop(armed);
+    block_on(session.stop());
+    assert_eq!(content.difference(folder.path()), None);
+}
+
+#[test]
+fn a_store_does_not_wait_for_workers_that_are_gone() {
+    let content = Content::single("gone.bin", 4 * MIB, 7);
+    let made = torrent::Torrent::of(&content, PIECE, None);
+    let armed = slow_disk("gone_sup", 50);
+    let seed = Seed::start(&made, &content, |wire| wire.serve_all());
+    let folder = tempfile::tempdir().expect("a folder");
+    let session = block_on(Session::start(config("gone_sup"))).expect("a session");
+    let options = TorrentOptions { peers: vec![seed.addr], ..TorrentOptions::new(folder.path()) };
+    let metainfo = Metainfo::parse(&made.bytes).expect("an honest torrent");
+    let torrent = block_on(session.add(metainfo, options)).expect("added");
+    let tree = || session.snapshot().expect("it runs");
+    until("pieces that wait for the disk", LIMIT, || (jobs(&tree(), "file_worker").0 > 8).then_some(()));
+    let events = supervisors::subscribe(tree().root.pid.expect("it runs"));
+    let storage = tree().nodes().find(|node| node.role == "storage_sup").and_then(|node| node.pid);
+    supervisors::inject_panic(storage.expect("it runs"), "crashed by the test");
+    let end = block_on(async {
+        loop {
+            let event = events.recv().await.expect("the session goes on");
+            match event.kind {
+                EventKind::Exited { reason } if &*event.role == "store" => break reason,
+                _ => {}
+            }
+        }
+    });
+    // Had it waited, its time would have run out, and it would have been killed.
+    assert_eq!(end, ExitReason::Shutdown);
+    drop(armed);
+    assert_eq!(block_on(torrent.wait()), Outcome::Complete);
+    assert_eq!(torrent.progress().wasted.twice, 0);
+    block_on(session.stop());
+    assert_eq!(content.difference(folder.path()), None);
+}
