@@ -14,9 +14,9 @@ use supervisors::{ChildSpec, Flags, SupervisorSpec};
 use crate::process::listener;
 use crate::tables::SessionTable;
 
-/// A crash of one of its children costs a few milliseconds of work. Three a second for ten seconds is no longer a hiccup:
-/// then the whole session ends with the reason.
-const FLAGS: Flags = Flags::rest_for_one().intensity(30, Duration::from_secs(10));
+/// A crash of one of its children costs at most some ten milliseconds. Ten a second, one every 100 ms for as long as it may last, still leave
+/// nine tenths of the speed (docs/performance.md). More is no hiccup: then the whole session ends with the reason.
+const FLAGS: Flags = Flags::rest_for_one().intensity(120, Duration::from_secs(10));
 
 pub(crate) fn spec(session: &Arc<SessionTable>) -> ChildSpec {
     let (name, at) = (session.config.name.clone(), session.root.clone());

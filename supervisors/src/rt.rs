@@ -3,6 +3,10 @@
 //! Sits below everything else. Nothing but this file reads the clock, sleeps, draws a random number or starts an OS thread,
 //! so that another world (virtual time, one seed) can be put under the same processes.
 
+mod cores;
+
+pub(crate) use cores::{note as note_cores, unpin};
+
 use std::{
     env::{self, VarError},
     ffi::OsString,
@@ -103,7 +107,11 @@ pub(crate) fn cores() -> usize {
 /// A thread of its own for a blocking process. `name` is cut to what the system shows.
 pub(crate) fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let name: String = name.chars().filter(|c| *c != '\0').collect();
-    thread::Builder::new().name(name).spawn(body).map(drop)
+    let free = move || {
+        unpin();
+        body();
+    };
+    thread::Builder::new().name(name).spawn(free).map(drop)
 }
 
 struct Unpark(Thread);

@@ -4,7 +4,8 @@
 //! supervisor makes it anew. So memory is bounded by how many ran at once. What bastion does wrong
 //! is kept out here: of its strategies only one_for_one with immediate restarts is used, no back-off, callback, kill or
 //! stored reference; groups stay small because every slot knows all of its group; the exec closure only clones and moves;
-//! no panic reaches bastion; and a slot sends itself a message before it ends, because otherwise bastion leaks it.
+//! no panic reaches bastion; no thread stays pinned to a core; and a slot sends itself a message before it ends, because
+//! otherwise bastion leaks it.
 
 use crate::{panics, rt, table::lock};
 use bastion::prelude::*;
@@ -50,6 +51,7 @@ static ROOT: OnceLock<Option<SupervisorRef>> = OnceLock::new();
 pub(crate) fn init() -> bool {
     let root = ROOT.get_or_init(|| {
         use_all_cores();
+        rt::note_cores();
         Bastion::init();
         let always = RestartStrategy::default()
             .with_restart_policy(RestartPolicy::Always)
@@ -83,9 +85,13 @@ fn use_all_cores() {
 /// Runs `job` in a slot of its own, soon. A panic in it ends the job and nothing else.
 pub(crate) fn run(job: Job) {
     if cfg!(unsupervised) {
-        // For measuring only: the same executor, without bastion's children around it.
-        drop(bastion::executor::spawn(job));
-        return;
+        // For measuring only: the same executor on the same cores, without bastion's children around it.
+        let mut job = job;
+        let plain = poll_fn(move |cx| {
+            rt::unpin();
+            job.as_mut().poll(cx)
+        });
+        return drop(bastion::executor::spawn(plain));
     }
     let mut gate = lock(&GATE);
     let mut job = job;
@@ -143,6 +149,10 @@ async fn run_one() {
     let Ok(mut job) = job else {
         return;
     };
-    poll_fn(|cx| panics::catch(|| job.as_mut().poll(cx)).unwrap_or(Poll::Ready(()))).await;
+    poll_fn(|cx| {
+        rt::unpin();
+        panics::catch(|| job.as_mut().poll(cx)).unwrap_or(Poll::Ready(()))
+    })
+    .await;
     panics::discard(job);
 }

@@ -21,6 +21,7 @@
 //! | a top-level supervisor that is stopped comes back empty; no second start | `roots_come_and_go_beside_each_other` |
 //! | stop is broadcast to all at once, without grace | `a_process_that_traps_exits_has_time_to_say_goodbye`; `endings.rs` |
 //! | processes that block stop the world | `processes_that_block_hold_up_nobody` |
+//! | each thread of the executor is pinned to a core, and so is every thread that it starts | `every_process_may_run_on_every_core` |
 //! | each life leaks 2 KiB; ended groups are kept; cost grows with n² | `memory.rs` |
 //! | messages have to be `Debug`, and are printed whole into debug logs | by the types: a message need not be `Debug` |
 
@@ -50,6 +51,32 @@ fn counted(id: &str, census: &Census) -> ChildSpec {
 fn often(flags: Flags, children: Vec<ChildSpec>) -> SupervisorSpec {
     let flags = flags.intensity(10_000, Duration::from_secs(1));
     SupervisorSpec { flags, children }
+}
+
+/// bastion: whoever shares a pinned thread waits for it while other cores idle; all blocking processes of a supervisor share one core.
+#[cfg(target_os = "linux")]
+#[test]
+fn every_process_may_run_on_every_core() {
+    fn cores() -> String {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        status.lines().find(|line| line.starts_with("Cpus_allowed:")).unwrap().to_string()
+    }
+    let (tx, rx) = std::sync::mpsc::channel();
+    let (polled, blocking) = (tx.clone(), tx);
+    let system = start(ChildSpec::supervisor("top", move || {
+        let (polled, blocking) = (polled.clone(), blocking.clone());
+        let worker = move |_| {
+            polled.send(cores()).unwrap();
+            std::future::pending()
+        };
+        let blocks = move |process: BlockingProcess| {
+            blocking.send(cores()).unwrap();
+            process.recv(&mailbox::<()>().1).map(drop)
+        };
+        one_for_one(vec![ChildSpec::worker("polled", worker), ChildSpec::blocking("blocking", blocks)])
+    }));
+    assert_eq!([rx.recv_timeout(LONG), rx.recv_timeout(LONG)], [Ok(cores()), Ok(cores())]);
+    wait(system.stop(LONG));
 }
 
 /// bastion: the siblings are not ended; a second copy of each is started beside the first, on the same mailbox.

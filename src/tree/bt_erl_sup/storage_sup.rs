@@ -10,9 +10,9 @@ use supervisors::{ChildSpec, Flags, Shutdown, SupervisorSpec};
 use crate::process::{file_worker, piece_worker};
 use crate::tables::SessionTable;
 
-/// A worker's crash costs the time to do one job again. A job that crashes three workers is thrown away by its store, so even
-/// several poisoned jobs at once stay below this.
-const FLAGS: Flags = Flags::one_for_one().intensity(30, Duration::from_secs(10));
+/// A worker's crash costs the time to do one job again; ten a second are not felt. A job that crashes three workers is thrown away by its
+/// store, so even several poisoned jobs at once stay below this.
+const FLAGS: Flags = Flags::one_for_one().intensity(120, Duration::from_secs(10));
 /// A worker looks up between two jobs; the longest job is one read of a whole piece.
 const PATIENCE: Shutdown = Shutdown::Timeout(Duration::from_secs(2));
 

@@ -11,8 +11,9 @@ use supervisors::{ChildSpec, Flags, SupervisorSpec};
 
 use crate::tables::{SessionTable, lock};
 
-/// Counts crashes of torrent supervisors themselves. One that gives up is parked and not counted, so no torrent ends the others.
-const FLAGS: Flags = Flags::one_for_one().intensity(20, Duration::from_secs(10));
+/// Counts crashes of torrent supervisors themselves; ten a second are borne, as everywhere. One that gives up is parked and not counted,
+/// so no torrent ends the others.
+const FLAGS: Flags = Flags::one_for_one().intensity(120, Duration::from_secs(10));
 
 pub(super) fn spec(session: &Arc<SessionTable>) -> ChildSpec {
     let at = session.torrents_sup.clone();

@@ -13,9 +13,9 @@ use supervisors::{Backoff, ChildSpec, Flags, Shutdown, SupervisorSpec};
 use crate::process::{client, store};
 use crate::tables::TorrentTable;
 
-/// A restart of the client costs a reconnect to every peer, some tens of milliseconds; four a second still leave most of the time
-/// for the download. More than that is a bug that restarts do not cure.
-const FLAGS: Flags = Flags::rest_for_one().intensity(20, Duration::from_secs(5));
+/// A restart of the client costs a reconnect to every peer, some milliseconds each where peers are near; ten a second still leave nine
+/// tenths of the speed (docs/performance.md). More than that is a bug that restarts do not cure.
+const FLAGS: Flags = Flags::rest_for_one().intensity(60, Duration::from_secs(5));
 /// A torrent that gave up is parked: tried again after a second, then ever more rarely, never counted against the others.
 const PARKED: Backoff = Backoff {
     first: Duration::from_secs(1),

@@ -14,8 +14,9 @@ use crate::rt::dice;
 use crate::rt::http::HttpLimits;
 use crate::tables::{Mail, SessionTable};
 
-/// A tracker that does not answer is no crash, so each of these is a bug; a torrent has a handful of trackers.
-const FLAGS: Flags = Flags::one_for_one().intensity(20, Duration::from_secs(10));
+/// A tracker that does not answer is no crash, so each of these is a bug; a crash costs an announce, and ten a second are not felt by the
+/// download. When it gives up, peers have to come again.
+const FLAGS: Flags = Flags::one_for_one().intensity(120, Duration::from_secs(10));
 /// Trackers hear `stopped` before the process ends.
 const GOODBYE: Shutdown = Shutdown::Timeout(Duration::from_millis(2300));
 /// Trackers used of one torrent; a torrent file may name any number.
