@@ -9,27 +9,18 @@ use std::time::Duration;
 
 use super::{BLOCK_BYTES, BlockRange, PieceIndex, Run};
 
+mod depth;
 mod ends;
 mod flight;
 mod landed;
 
+use depth::Depth;
+pub use depth::MAX_DEPTH;
 use flight::Flight;
 pub use landed::Landed;
 
-/// Requests that may be out before the first rate is known.
-const FIRST_DEPTH: u32 = 32;
-/// Slow start goes no further than this before a rate is known.
-const BLIND_DEPTH: u32 = 128;
-/// Fewest requests kept out to a peer that answers.
-const MIN_DEPTH: u32 = 4;
-/// Most requests ever out; peers in the field accept 250 to 2000 (their `reqq`).
-pub const MAX_DEPTH: u32 = 500;
 /// Most blocks in one run: 1 MiB.
 const MAX_RUN: u32 = 64;
-/// Beyond one round trip, requests for this much time are kept out, so that a hiccup does not idle the peer.
-const SLACK: Duration = Duration::from_millis(10);
-/// And so much more, as far as these are no more than [`FIRST_DEPTH`].
-const SPARE: Duration = Duration::from_millis(500);
 /// A request unanswered for this long is stale whatever the peer's rate.
 const STALE_FLOOR: Duration = Duration::from_secs(5);
 /// A request unanswered for this long is stale, whatever else the peer sends.
@@ -45,9 +36,6 @@ const SNUBBED: Duration = Duration::from_secs(60);
 const SIGN_OF_LIFE: usize = 1024;
 /// Most pieces that a peer may allow while it chokes; more are not noted.
 const MAX_ALLOWED: usize = 64;
-/// The rate is measured over at least this long.
-const RATE_WINDOW: Duration = Duration::from_millis(100);
-
 /// Where an accepted block belongs; made by [`Pipeline::accept`], spent by [`Pipeline::put`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Place {
@@ -59,13 +47,7 @@ pub struct Place {
 pub struct Pipeline<B> {
     flights: VecDeque<Flight<B>>,
     outstanding: u32,
-    depth: u32,
-    slow_start: bool,
-    window_began: Duration,
-    window_bytes: u64,
-    rate: f64,
-    round_trip: Duration,
-    probe: Option<(BlockRange, Duration)>,
+    depth: Depth,
     /// Requests given up that may be answered all the same: a cancel or a choke crosses the blocks on the wire.
     given_up: u32,
     /// No work is asked for before this; how long that was, zero when blocks come.
@@ -77,8 +59,6 @@ pub struct Pipeline<B> {
     unheard: usize,
     /// Since when the other side has owed us a block and sent none.
     owing: Option<Duration>,
-    /// Most requests that the other side keeps.
-    limit: u32,
     am_choked: bool,
     /// Pieces that the other side answers for while it chokes (BEP 6).
     allowed: BTreeSet<PieceIndex>,
@@ -99,13 +79,7 @@ impl<B> Pipeline<B> {
         Self {
             flights: VecDeque::new(),
             outstanding: 0,
-            depth: FIRST_DEPTH,
-            slow_start: true,
-            window_began: now,
-            window_bytes: 0,
-            rate: 0.0,
-            round_trip: Duration::from_millis(100),
-            probe: None,
+            depth: Depth::new(now),
             given_up: 0,
             snubbed_until: Duration::ZERO,
             snub: Duration::ZERO,
@@ -113,7 +87,6 @@ impl<B> Pipeline<B> {
             heard: now,
             unheard: SIGN_OF_LIFE,
             owing: None,
-            limit: MAX_DEPTH,
             am_choked: true,
             allowed: BTreeSet::new(),
         }
@@ -121,8 +94,7 @@ impl<B> Pipeline<B> {
 
     /// The other side keeps at most `requests` at a time (its `reqq`, BEP 10).
     pub fn set_limit(&mut self, requests: u32) {
-        self.limit = requests.clamp(1, MAX_DEPTH);
-        self.depth = self.depth.min(self.limit);
+        self.depth.set_limit(requests);
     }
 
     /// The other side answers for `piece` even while it chokes us (BEP 6). False when that was known, or is one too many.
@@ -176,10 +148,10 @@ impl<B> Pipeline<B> {
             return 0;
         }
         let unsent: u32 = self.flights.iter().map(|f| f.run.blocks - f.requested).sum();
-        let in_hand = self.outstanding + unsent;
-        // Ask ahead by half a pipeline: the grant travels while the rest is on the wire.
-        let wanted = self.depth + self.depth / 2;
-        wanted.saturating_sub(in_hand).min(MAX_RUN)
+        let (in_hand, depth) = (self.outstanding + unsent, self.depth.requests());
+        // The grant travels while the rest is on the wire; asked for when half of what is ahead is left, not block by block.
+        let ahead = (depth / 4).clamp(1, MAX_RUN);
+        if in_hand > depth + ahead / 2 { 0 } else { (depth + ahead - in_hand).min(MAX_RUN) }
     }
 
     /// True when nothing is granted or on its way.
@@ -194,17 +166,17 @@ impl<B> Pipeline<B> {
 
     /// Most requests that may be out now.
     pub fn depth(&self) -> u32 {
-        self.depth
+        self.depth.requests()
     }
 
-    /// Bytes of blocks that came per second, over the last few tenths of a second; 0 before that is known.
+    /// Bytes of blocks that come per second, the best of the last few round trips; 0 before that is known.
     pub fn rate(&self) -> u64 {
-        self.rate as u64
+        self.depth.rate() as u64
     }
 
-    /// The shortest time between a request and its block so far.
-    pub fn round_trip(&self) -> Duration {
-        self.round_trip
+    /// The shortest time between a request and its block of late; none before a block has come.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.depth.round_trip()
     }
 
     /// The next requests to send, oldest run first, as long as the depth allows. `range` tells a block's bytes.
@@ -217,11 +189,11 @@ impl<B> Pipeline<B> {
         let (am_choked, allowed) = (self.am_choked, &self.allowed);
         for flight in self.flights.iter_mut().filter(|f| !am_choked || allowed.contains(&f.run.piece)) {
             while flight.requested < flight.run.blocks {
-                if self.outstanding >= self.depth {
+                if self.outstanding >= self.depth.requests() {
                     return;
                 }
                 let wire = range(flight.run.piece, flight.run.first + flight.requested);
-                self.probe.get_or_insert((wire, now));
+                self.depth.asks(wire, now);
                 flight.requested += 1;
                 flight.touched = now;
                 self.outstanding += 1;
@@ -229,6 +201,7 @@ impl<B> Pipeline<B> {
                 send(wire);
             }
         }
+        self.depth.has_out(self.outstanding);
     }
 
     /// A block arrived: its place when it was asked for, `None` when it was not (or came twice).
@@ -264,7 +237,7 @@ impl<B> Pipeline<B> {
 
     /// Puts a block in its place. The run, when that was its last block.
     pub fn put(&mut self, place: Place, got: BlockRange, block: B, now: Duration) -> Option<Landed<B>> {
-        self.measure(got, now);
+        self.depth.came(got, now);
         self.delivered = now;
         (self.snub, self.snubbed_until) = (Duration::ZERO, Duration::ZERO);
         self.outstanding = self.outstanding.saturating_sub(1);
@@ -278,43 +251,6 @@ impl<B> Pipeline<B> {
             return None;
         }
         self.flights.remove(place.flight).map(Flight::land)
-    }
-
-    fn measure(&mut self, got: BlockRange, now: Duration) {
-        if let Some((range, sent)) = self.probe
-            && range == got
-        {
-            // The smallest is the wire's own; what is above it is our own queue, and must not feed the depth.
-            self.round_trip = self.round_trip.min(now.saturating_sub(sent));
-            self.probe = None;
-        }
-        self.window_bytes += u64::from(got.length);
-        let passed = now.saturating_sub(self.window_began);
-        if self.slow_start {
-            // Doubles per round trip, as TCP does, until the rate stops growing.
-            let limit = if self.rate == 0.0 { BLIND_DEPTH } else { 2 * self.target() };
-            self.depth = (self.depth + 1).min(limit.clamp(BLIND_DEPTH, MAX_DEPTH)).min(self.limit);
-        }
-        if passed >= RATE_WINDOW {
-            let rate = self.window_bytes as f64 / passed.as_secs_f64();
-            if self.slow_start && self.rate > 0.0 && rate < self.rate * 1.25 {
-                self.slow_start = false;
-            }
-            self.rate = if self.rate == 0.0 { rate } else { 0.5 * self.rate + 0.5 * rate };
-            self.window_began = now;
-            self.window_bytes = 0;
-            if !self.slow_start {
-                self.depth = self.target();
-            }
-        }
-    }
-
-    fn target(&self) -> u32 {
-        let seconds = (self.round_trip + SLACK).as_secs_f64();
-        let blocks = self.rate * seconds / f64::from(BLOCK_BYTES);
-        // A fast peer may not run dry; what a slow one holds, nobody else fetches.
-        let spare = (self.rate * SPARE.as_secs_f64() / f64::from(BLOCK_BYTES)) as u32;
-        (blocks as u32 + spare.clamp(MIN_DEPTH, FIRST_DEPTH)).clamp(MIN_DEPTH.min(self.limit), self.limit)
     }
 }
 

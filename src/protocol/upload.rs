@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::{BlockRange, PieceIndex};
 
 /// Requests kept per peer: the `reqq` that we announce (BEP 10).
-pub const MAX_REQUESTS: usize = 1000;
+pub const MAX_REQUESTS: usize = 2000;
 /// Pieces that one peer may have while it is choked.
 const MAX_FAST: usize = 64;
 /// Reads from disk under way at once.

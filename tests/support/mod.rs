@@ -13,6 +13,7 @@ pub(crate) mod child;
 pub(crate) mod content;
 pub(crate) mod foreign;
 pub(crate) mod peer;
+pub(crate) mod relay;
 pub(crate) mod torrent;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

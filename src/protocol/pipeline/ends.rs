@@ -6,9 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::flight::Flight;
-use super::{
-    FIRST_SNUB, LONGEST_SNUB, Landed, MIN_DEPTH, MOST_PATIENCE, Pipeline, Place, STALE_CEILING, STALE_FLOOR, Stray,
-};
+use super::{FIRST_SNUB, LONGEST_SNUB, Landed, MOST_PATIENCE, Pipeline, Place, STALE_CEILING, STALE_FLOOR, Stray};
 use crate::protocol::{BLOCK_BYTES, BlockRange, PieceIndex, Run};
 
 impl<B> Pipeline<B> {
@@ -84,14 +82,15 @@ impl<B> Pipeline<B> {
                 complete.push(part.land());
             }
         }
-        self.probe = None;
+        self.depth.forget_probe();
         (Some(block), complete)
     }
 
     /// The other side choked us or the connection ends: every run goes back, with what it had got.
     pub fn drain(&mut self) -> Vec<Landed<B>> {
         self.given_up += std::mem::take(&mut self.outstanding);
-        (self.probe, self.owing) = (None, None);
+        self.depth.forget_probe();
+        self.owing = None;
         self.flights.drain(..).map(Flight::land).collect()
     }
 
@@ -123,7 +122,8 @@ impl<B> Pipeline<B> {
     /// Runs whose requests have been out too long while nothing came: four times what this peer's own rate explains, at least
     /// 5 s; or so long (at least a minute), whatever else came. They go back with what they had got; a late answer is then unrequested and dropped.
     pub fn stale(&mut self, now: Duration) -> Vec<Landed<B>> {
-        let expected = if self.rate > 0.0 { f64::from(self.depth * BLOCK_BYTES) / self.rate } else { 0.0 };
+        let (rate, depth) = (self.depth.rate(), f64::from(self.depth()));
+        let expected = if rate > 0.0 { depth * f64::from(BLOCK_BYTES) / rate } else { 0.0 };
         let patience = Duration::from_secs_f64((4.0 * expected).min(MOST_PATIENCE.as_secs_f64()));
         let (limit, ceiling) = (patience.clamp(STALE_FLOOR, STALE_CEILING), patience.max(STALE_CEILING));
         let (late, good): (VecDeque<_>, VecDeque<_>) = self.flights.drain(..).partition(|f| {
@@ -134,7 +134,7 @@ impl<B> Pipeline<B> {
         self.outstanding = self.flights.iter().map(Flight::out).sum();
         self.given_up += late.iter().map(Flight::out).sum::<u32>();
         if !late.is_empty() {
-            self.probe = None;
+            self.depth.forget_probe();
         }
         if late.iter().any(|f| self.may_ask(f.run.piece)) {
             self.pause(now);
@@ -151,8 +151,7 @@ impl<B> Pipeline<B> {
 
     /// It let requests go stale, or rejects what it should answer: no work for a while, longer each time.
     fn pause(&mut self, now: Duration) {
-        self.slow_start = false;
-        self.depth = MIN_DEPTH.min(self.limit);
+        self.depth.begin_again(now);
         self.snub = (2 * self.snub).clamp(FIRST_SNUB, LONGEST_SNUB);
         self.snubbed_until = now + self.snub;
     }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod line;
+
 const T0: Duration = Duration::ZERO;
 
 fn unchoked() -> Pipeline<u8> {
@@ -69,8 +71,8 @@ fn an_answer_to_a_request_that_was_given_up_is_late_once_and_no_offence() {
 fn no_more_requests_are_out_than_the_depth() {
     let mut p = unchoked();
     p.grant(run(0, 0, 64), T0);
-    assert_eq!(sent(&mut p, T0).len() as u32, FIRST_DEPTH);
-    assert_eq!(p.outstanding(), FIRST_DEPTH);
+    assert_eq!(sent(&mut p, T0).len() as u32, depth::FIRST);
+    assert_eq!(p.outstanding(), depth::FIRST);
     assert_eq!(sent(&mut p, T0), []);
 }
 
@@ -166,7 +168,7 @@ fn the_depth_follows_rate_and_round_trip() {
                 p.put(place, r, 0, now);
             }
         }
-        p.depth
+        p.depth()
     };
     let (near, far) = (depth(Duration::from_millis(1)), depth(Duration::from_millis(100)));
     assert!((40..=70).contains(&near), "{near}");
@@ -225,6 +227,7 @@ fn a_block_that_is_rejected_goes_back_at_once_and_the_others_stay() {
     sent(&mut p, T0);
     comes(&mut p, 0, 0, T0);
     comes(&mut p, 0, 1, T0);
+    assert_eq!(sent(&mut p, T0), [range(PieceIndex(0), 4)]);
     let rejected = |p: &mut Pipeline<u8>, n| p.rejected(range(PieceIndex(0), n), T0).map(ended);
     p.choked(true);
     assert_eq!(rejected(&mut p, 2), Ok(vec![(run(0, 0, 2), vec![0, 1]), (run(0, 2, 1), vec![])]));
@@ -335,7 +338,7 @@ fn no_more_is_out_than_the_other_side_keeps() {
         comes(&mut p, 0, n, now);
     }
     assert_eq!(p.depth(), 1);
-    assert!(p.rate() > 0 && p.round_trip() < Duration::from_millis(20));
+    assert!(p.rate() > 0 && p.round_trip() < Some(Duration::from_millis(20)));
 }
 
 /// What may happen to a pipeline.
