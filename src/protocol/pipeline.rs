@@ -149,9 +149,9 @@ impl<B> Pipeline<B> {
         }
         let unsent: u32 = self.flights.iter().map(|f| f.run.blocks - f.requested).sum();
         let (in_hand, depth) = (self.outstanding + unsent, self.depth.requests());
-        // The grant travels while the rest is on the wire; asked for when half of what is ahead is left, not block by block.
-        let ahead = (depth / 4).clamp(1, MAX_RUN);
-        if in_hand > depth + ahead / 2 { 0 } else { (depth + ahead - in_hand).min(MAX_RUN) }
+        // Asked for when the last request goes out, while a full line is on its way: in whole runs, not block by block.
+        let ahead = (depth / 2).clamp(1, MAX_RUN);
+        if in_hand > depth { 0 } else { (depth + ahead - in_hand).min(MAX_RUN) }
     }
 
     /// True when nothing is granted or on its way.

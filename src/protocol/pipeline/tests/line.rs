@@ -148,8 +148,8 @@ fn a_slow_peer_holds_a_few_blocks() {
     for kib in [2.0, 10.0, 20.0] {
         let on = line(kib * 1024.0, 100);
         let moments = run_quietly(120, T0, on);
-        assert!(most(&moments, |m| m.in_hand) <= 6.0, "at {kib} KiB/s: {}", most(&moments, |m| m.in_hand));
-        assert!(most(after(&moments, 40.0), |m| m.in_hand) <= 5.0);
+        assert!(most(&moments, |m| m.in_hand) <= 7.0, "at {kib} KiB/s: {}", most(&moments, |m| m.in_hand));
+        assert!(most(after(&moments, 40.0), |m| m.in_hand) <= 6.0);
         assert!(share(after(&moments, 10.0), on) > 0.85, "{}", share(after(&moments, 10.0), on));
     }
 }
