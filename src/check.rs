@@ -69,18 +69,18 @@ pub async fn check(
             right.set(piece.0);
         }
     }
-    let lengths = {
+    let stamps = {
         let content = content.clone();
-        spawn::blocking(move || content.found_lengths()).await?
+        spawn::blocking(move || content.stamps()).await?
     };
-    let files = metainfo.files.iter().zip(lengths).enumerate().filter(|(_, (file, _))| !file.pad);
+    let files = metainfo.files.iter().zip(stamps).enumerate().filter(|(_, (file, _))| !file.pad);
     let files = files.map(|(number, (file, found))| {
         let pieces = layout.pieces_of_file(number);
         let (of, good) = (pieces.len() as u32, pieces.filter(|piece| right.get(*piece)).count() as u32);
         let state = match found {
             None => FileState::Missing,
             Some(_) if good < of => FileState::Partial { right: good, of },
-            Some(found) if found > file.length => FileState::TooLong { found },
+            Some(found) if found.length > file.length => FileState::TooLong { found: found.length },
             Some(_) => FileState::Whole,
         };
         CheckedFile { path: file.path.clone(), length: file.length, state }

@@ -5,19 +5,21 @@
 //! piece with a wanted one: these are written, and make the file if there is none.
 
 use std::io::{IoSlice, IoSliceMut};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use sha1::{Digest, Sha1};
 
 use crate::protocol::resume::Stamp;
-use crate::protocol::{Bitfield, Layout, Metainfo, PieceIndex, Selection};
-use crate::rt::files::{DiskError, FilePool, Folder, PooledFile};
+use crate::protocol::{Bitfield, FileRange, Layout, Metainfo, PieceIndex, Selection};
+use crate::rt::files::{DiskError, DiskFault, FilePool, Folder, PooledFile};
 
 /// The files of one torrent.
 #[derive(Debug)]
 pub(crate) struct Content {
     layout: Layout,
+    folder: Arc<Folder>,
     /// `None` for a pad file.
     files: Vec<Option<PooledFile>>,
     lengths: Vec<u64>,
@@ -34,13 +36,16 @@ impl Content {
         pool: &Arc<FilePool>,
     ) -> Result<Self, DiskError> {
         let folder = Folder::open(dir)?;
+        let mut walk = folder.walk();
         for (position, file) in metainfo.files.iter().enumerate().filter(|(_, file)| !file.pad) {
             if !selection.touches_file(&metainfo.layout, position) {
                 continue;
             }
-            let found = folder.file_length(&file.path)?;
-            if found.is_none_or(|found| found < file.length) {
-                folder.check_writable(&file.path)?;
+            let found = walk.find(&file.path)?.map(|found| found.length);
+            match found {
+                None => walk.check_makeable(&file.path)?,
+                Some(found) if found < file.length => folder.check_writable(&file.path)?,
+                Some(_) => {}
             }
             if let Some(found) = found.filter(|found| *found > file.length && selection.wants_file(position)) {
                 let path = folder.join(&file.path);
@@ -50,38 +55,39 @@ impl Content {
                 );
             }
         }
-        Ok(Self::below(&folder, metainfo, selection.clone(), pool))
+        drop(walk);
+        Ok(Self::below(folder, metainfo, selection.clone(), pool))
     }
 
     /// The files below `dir`, which has to be there, to be read and nothing else.
     pub(crate) fn open_to_read(metainfo: &Metainfo, dir: &Path, pool: &Arc<FilePool>) -> Result<Self, DiskError> {
-        Ok(Self::below(&Folder::open_existing(dir)?, metainfo, Selection::all(&metainfo.layout), pool))
+        Ok(Self::below(Folder::open_existing(dir)?, metainfo, Selection::all(&metainfo.layout), pool))
     }
 
-    fn below(folder: &Arc<Folder>, metainfo: &Metainfo, selection: Selection, pool: &Arc<FilePool>) -> Self {
-        let file = |f: &crate::protocol::metainfo::File| (!f.pad).then(|| pool.file(folder, f.path.clone()));
+    fn below(folder: Arc<Folder>, metainfo: &Metainfo, selection: Selection, pool: &Arc<FilePool>) -> Self {
+        let file = |f: &crate::protocol::metainfo::File| (!f.pad).then(|| pool.file(&folder, f.path.clone()));
         Self {
             layout: metainfo.layout.clone(),
             files: metainfo.files.iter().map(file).collect(),
+            folder,
             lengths: metainfo.files.iter().map(|f| f.length).collect(),
             selection,
         }
     }
 
-    /// The length of each file as it is; `None` where there is none. Pad files are as long as they should be.
-    pub(crate) fn found_lengths(&self) -> Result<Vec<Option<u64>>, DiskError> {
-        let found =
-            |(file, length): (&Option<PooledFile>, &u64)| file.as_ref().map_or(Ok(Some(*length)), |f| f.length());
-        self.files.iter().zip(&self.lengths).map(found).collect()
-    }
-
     /// How each file stands; `None` where there is none, and for pad files.
     pub(crate) fn stamps(&self) -> Result<Vec<Option<Stamp>>, DiskError> {
-        let stamp = |file: &Option<PooledFile>| -> Result<Option<Stamp>, DiskError> {
-            let found = file.as_ref().map_or(Ok(None), PooledFile::find)?;
-            Ok(found.map(|found| Stamp { length: found.length, modified: found.modified }))
+        let mut walk = self.folder.walk();
+        let mut stamp = |file: &Option<PooledFile>| -> Result<Option<Stamp>, DiskError> {
+            let Some(file) = file else { return Ok(None) };
+            let found = match walk.find(file.components()) {
+                // Others of this pool are in the way, and may be closed.
+                Err(DiskError { fault: DiskFault::TooManyOpenFiles, .. }) => file.find(),
+                found => found,
+            };
+            Ok(found?.map(|found| Stamp { length: found.length, modified: found.modified }))
         };
-        self.files.iter().map(stamp).collect()
+        self.files.iter().map(&mut stamp).collect()
     }
 
     /// Waits until everything written so far is on the disk itself.
@@ -143,47 +149,46 @@ impl Content {
         Ok(())
     }
 
-    /// Makes the empty files that are wanted, and says which pieces may be on disk already: those whose files reach far enough and hold
-    /// something other than a hole there. Only these are worth hashing.
-    pub(crate) fn survey(&self, metainfo: &Metainfo) -> Result<Bitfield, DiskError> {
+    /// Makes the empty files that are wanted, and says which pieces may be on disk already: `known` ones, and those whose files reach
+    /// far enough and hold something other than a hole there. Only these are worth hashing. `stamps`: how the files stand.
+    pub(crate) fn survey(
+        &self,
+        metainfo: &Metainfo,
+        stamps: &[Option<Stamp>],
+        known: Option<&Bitfield>,
+    ) -> Result<Bitfield, DiskError> {
         let mut present = Vec::with_capacity(self.files.len());
         for (position, (file, length)) in self.files.iter().zip(&self.lengths).enumerate() {
             let Some(file) = file else {
                 present.push(*length);
                 continue;
             };
-            let found = file.length()?;
+            let found = stamps.get(position).copied().flatten();
             if found.is_none() && *length == 0 && self.selection.wants_file(position) {
                 file.create()?;
             }
-            present.push(found.unwrap_or(0));
+            present.push(found.map_or(0, |found| found.length));
         }
-        let mut zeros = Zeros::default();
-        let mut maybe = Bitfield::new(self.layout.pieces());
+        let (mut zeros, mut holes) = (Zeros::default(), Holes::default());
+        let mut maybe = known.cloned().unwrap_or_else(|| Bitfield::new(self.layout.pieces()));
         for piece in (0..self.layout.pieces()).map(PieceIndex) {
-            let length = self.layout.piece_length(piece);
-            let mut ranges = self.layout.file_ranges(self.layout.piece_offset(piece), u64::from(length));
-            if !ranges.all(|r| present.get(r.file).is_some_and(|p| *p >= r.offset + r.length)) {
+            if maybe.get(piece.0) {
                 continue;
             }
-            if !self.is_hole(piece)? || zeros.hash(length).as_ref() == Some(metainfo.hashes.get(piece)) {
+            let length = self.layout.piece_length(piece);
+            let ranges = || self.layout.file_ranges(self.layout.piece_offset(piece), u64::from(length));
+            if !ranges().all(|r| present.get(r.file).is_some_and(|p| *p >= r.offset + r.length)) {
+                continue;
+            }
+            let mut hole = true;
+            for range in ranges() {
+                hole = hole && holes.covers(&self.files, range)?;
+            }
+            if !hole || zeros.hash(length).as_ref() == Some(metainfo.hashes.get(piece)) {
                 maybe.set(piece.0);
             }
         }
         Ok(maybe)
-    }
-
-    /// True when every byte of `piece` lies in a hole (and so reads as zero).
-    fn is_hole(&self, piece: PieceIndex) -> Result<bool, DiskError> {
-        let length = u64::from(self.layout.piece_length(piece));
-        for range in self.layout.file_ranges(self.layout.piece_offset(piece), length) {
-            if let Some(Some(file)) = self.files.get(range.file)
-                && file.next_data(range.offset)?.is_some_and(|data| data < range.offset + range.length)
-            {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// Cuts wanted files that are longer than the torrent says (left over from something else) to their length.
@@ -204,6 +209,28 @@ impl Content {
         for file in self.files.iter().flatten() {
             file.close();
         }
+    }
+}
+
+/// Where the data of a file is, found out once per run of it and not once per piece.
+#[derive(Default)]
+struct Holes {
+    /// Of this file, from `from` on, the first bytes that are not in a hole; an empty range when there are none.
+    file: Option<usize>,
+    from: u64,
+    data: Range<u64>,
+}
+
+impl Holes {
+    /// True when every byte of `range` lies in a hole (and so reads as zero), or in a pad file.
+    fn covers(&mut self, files: &[Option<PooledFile>], range: FileRange) -> Result<bool, DiskError> {
+        let Some(Some(file)) = files.get(range.file) else { return Ok(true) };
+        let end = range.offset + range.length;
+        if self.file != Some(range.file) || range.offset < self.from || range.offset >= self.data.end {
+            self.data = file.next_data(range.offset)?.unwrap_or(u64::MAX..u64::MAX);
+            (self.file, self.from) = (Some(range.file), range.offset);
+        }
+        Ok(end <= self.data.start)
     }
 }
 

@@ -11,8 +11,10 @@ use supervisors::{Addr, BlockingProcess, Exit, fault_point};
 
 use super::piece_worker::Job;
 use super::{client, peer, store};
-use crate::protocol::{BLOCK_BYTES, BlockRange};
+use crate::protocol::resume::{Resume, Trust};
+use crate::protocol::{BLOCK_BYTES, Bitfield, BlockRange};
 use crate::rt::blocks::Block;
+use crate::rt::files::DiskError;
 use crate::tables::{SessionTable, TorrentTable};
 
 pub(crate) use keep::Keep;
@@ -104,8 +106,7 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
             Msg::Survey(mut survey) => {
                 fault_point!("file_worker.survey");
                 let torrent = survey.torrent.clone();
-                let resumed = keep::load(&torrent).map(Box::new);
-                let found = torrent.content.survey(&torrent.metainfo);
+                let (found, resumed) = look(&torrent);
                 survey.answered = true;
                 torrent.store.cast(store::Msg::Surveyed { found, resumed });
             }
@@ -120,6 +121,17 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
             }
         }
     }
+}
+
+/// What may be on disk, and what the last run left. Pieces that it vouches for are not looked at.
+fn look(torrent: &TorrentTable) -> (Result<Bitfield, DiskError>, Option<Box<(Resume, Trust)>>) {
+    let stamps = match torrent.content.stamps() {
+        Ok(stamps) => stamps,
+        Err(error) => return (Err(error), None),
+    };
+    let resumed = keep::load(torrent, &stamps).map(Box::new);
+    let known = resumed.as_ref().map(|resumed| &resumed.1.finished);
+    (torrent.content.survey(&torrent.metainfo, &stamps, known), resumed)
 }
 
 fn write(job: Job) {

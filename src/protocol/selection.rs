@@ -189,6 +189,7 @@ pub struct Selection {
     /// For every file: it is wanted; no pad file is, unless everything is.
     files: Vec<bool>,
     pieces: Bitfield,
+    count: u32,
     bytes: u64,
 }
 
@@ -196,13 +197,14 @@ impl Selection {
     /// Everything.
     pub fn all(layout: &Layout) -> Self {
         let pieces = Bitfield::full(layout.pieces());
-        Self { files: vec![true; layout.files()], pieces, bytes: layout.total_bytes() }
+        Self { files: vec![true; layout.files()], pieces, count: layout.pieces(), bytes: layout.total_bytes() }
     }
 
     /// The files at these positions, `None`: all of them. `Err` when there is no such file.
     pub fn new(files: &[File], layout: &Layout, wanted: Option<&[usize]>) -> Result<Self, SelectionError> {
         let Some(wanted) = wanted else { return Ok(Self::all(layout)) };
-        let mut selection = Self { files: vec![false; files.len()], pieces: Bitfield::new(layout.pieces()), bytes: 0 };
+        let (none, pieces) = (vec![false; files.len()], Bitfield::new(layout.pieces()));
+        let mut selection = Self { files: none, pieces, count: 0, bytes: 0 };
         for position in wanted {
             let out_of_range = SelectionError::OutOfRange { number: position.saturating_add(1), files: files.len() };
             let file = files.get(*position).ok_or(out_of_range)?;
@@ -213,6 +215,7 @@ impl Selection {
                 }
             }
         }
+        selection.count = selection.pieces.count();
         selection.bytes = layout.bytes_of(&selection.pieces);
         Ok(selection)
     }
@@ -224,7 +227,7 @@ impl Selection {
 
     /// Number of these pieces.
     pub fn count(&self) -> u32 {
-        self.pieces.count()
+        self.count
     }
 
     /// Length of these pieces together, in bytes. They may reach into files that nobody wants.

@@ -17,12 +17,14 @@ mod pooled;
 #[cfg(any(test, not(target_os = "linux")))]
 mod portable;
 mod state;
+mod walk;
 
 pub use error::{DiskError, DiskFault};
 pub use folder::{Folder, Found};
 pub use pool::FilePool;
 pub use pooled::PooledFile;
 pub use state::{StateFile, boot_id};
+pub use walk::Walk;
 
 #[cfg(target_os = "linux")]
 use linux as system;

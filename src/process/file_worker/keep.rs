@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::process::store;
-use crate::protocol::resume::{Resume, Trust, unchanged};
+use crate::protocol::resume::{Resume, Stamp, Trust, unchanged};
 use crate::rt::files::{DiskError, StateFile, boot_id};
 use crate::rt::wall;
 use crate::tables::{TorrentTable, lock};
@@ -86,7 +86,8 @@ fn state_file(torrent: &TorrentTable) -> Result<Option<StateFile>, DiskError> {
 }
 
 /// What the last run left, and how far it can be believed; `None`: nothing, or nothing of use, which is kept aside.
-pub(super) fn load(torrent: &TorrentTable) -> Option<(Resume, Trust)> {
+/// `found`: how the files stand.
+pub(super) fn load(torrent: &TorrentTable, found: &[Option<Stamp>]) -> Option<(Resume, Trust)> {
     let layout = &torrent.metainfo.layout;
     let told = |error: &dyn std::fmt::Display| log::warn!("what is on disk is checked in full: {error}");
     let file = state_file(torrent).map_err(|error| told(&error)).ok()??;
@@ -102,7 +103,6 @@ pub(super) fn load(torrent: &TorrentTable) -> Option<(Resume, Trust)> {
         }
         return None;
     };
-    let found = torrent.content.stamps().map_err(|error| told(&error)).ok()?;
-    let trust = record.trust(layout, &found, boot_id().as_deref());
+    let trust = record.trust(layout, found, boot_id().as_deref());
     Some((record, trust))
 }

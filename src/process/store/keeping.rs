@@ -53,7 +53,7 @@ impl Store {
     /// A piece was finished, or all were lost.
     pub(super) fn changed(&mut self) {
         self.keeping.changed = true;
-        if lock(&self.torrent.vault).have().is_superset(self.torrent.selection.pieces()) {
+        if self.torrent.counts.pieces_finished.load(Ordering::Relaxed) == self.torrent.selection.count() {
             self.keeping.next = self.keeping.next.min(clock::since_start() + SOON);
         }
     }

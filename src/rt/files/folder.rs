@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::system::Dir;
-use super::{Access, DiskError, DiskFault, Kind};
+use super::{Access, DiskError, DiskFault, Kind, Walk};
 
 /// A file as it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    root: Dir,
+    pub(super) root: Dir,
 }
 
 impl Folder {
@@ -60,14 +60,24 @@ impl Folder {
 
     /// How the file at `components` stands; `None` when it, or a folder above it, is not there.
     pub fn find(&self, components: &[String]) -> Result<Option<Found>, DiskError> {
-        let fail = |fault| DiskError::new("look at", &self.join(components), fault);
-        let found = self.below(components, false, |dir, name| Ok(dir.kind(name)?));
-        match found {
-            Ok(Kind::File { length, modified }) => Ok(Some(Found { length, modified })),
-            Ok(Kind::Symlink) => Err(fail(DiskFault::Symlink)),
-            Ok(Kind::Folder | Kind::Other) => Err(fail(DiskFault::NotAFile)),
+        match self.below(components, false, Self::found) {
             Err(DiskFault::Missing) => Ok(None),
-            Err(fault) => Err(fail(fault)),
+            found => found.map_err(|fault| DiskError::new("look at", &self.join(components), fault)),
+        }
+    }
+
+    /// To look at many files.
+    pub fn walk(&self) -> Walk<'_> {
+        Walk::new(self)
+    }
+
+    pub(super) fn found(dir: &Dir, name: &str) -> Result<Option<Found>, DiskFault> {
+        match dir.kind(name).map_err(DiskFault::from) {
+            Ok(Kind::File { length, modified }) => Ok(Some(Found { length, modified })),
+            Ok(Kind::Symlink) => Err(DiskFault::Symlink),
+            Ok(Kind::Folder | Kind::Other) => Err(DiskFault::NotAFile),
+            Err(DiskFault::Missing) => Ok(None),
+            Err(fault) => Err(fault),
         }
     }
 
@@ -155,6 +165,10 @@ impl Folder {
         self.below(components, access == Access::Create, |dir, name| open_regular(dir, name, access))
     }
 
+    pub(super) fn check_names(components: &[String]) -> Result<(), DiskFault> {
+        if components.iter().all(|name| is_plain(name)) { Ok(()) } else { Err(DiskFault::BadName) }
+    }
+
     /// Walks to the folder that holds `components` and calls `work` with it and the last component.
     fn below<T>(
         &self,
@@ -162,9 +176,7 @@ impl Folder {
         make: bool,
         work: impl FnOnce(&Dir, &str) -> Result<T, DiskFault>,
     ) -> Result<T, DiskFault> {
-        if !components.iter().all(|name| is_plain(name)) {
-            return Err(DiskFault::BadName);
-        }
+        Self::check_names(components)?;
         let (name, above) = components.split_last().ok_or(DiskFault::BadName)?;
         let mut deepest: Option<Dir> = None;
         for component in above {
@@ -183,7 +195,7 @@ impl Folder {
 }
 
 /// The system names a link and a file in the way alike; a person wants to know which.
-fn open_sub(dir: &Dir, name: &str) -> Result<Dir, DiskFault> {
+pub(super) fn open_sub(dir: &Dir, name: &str) -> Result<Dir, DiskFault> {
     dir.open_sub(name).map_err(|error| match dir.kind(name) {
         Ok(Kind::Symlink) => DiskFault::Symlink,
         _ => error.into(),

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -100,13 +101,13 @@ pub(super) fn write_vectored_at(file: &File, bufs: &[IoSlice<'_>], offset: u64) 
     Ok(rustix::io::pwritev(file, bufs, offset)?)
 }
 
-/// Where the first byte at or after `offset` is that is not in a hole; `None` when only a hole is left. A file system
-/// that does not know its holes has none.
-pub(super) fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
+/// The first run of bytes at or after `offset` that is not in a hole; `None` when only a hole is left. A file system that does not
+/// know its holes has none.
+pub(super) fn next_data(file: &File, offset: u64) -> io::Result<Option<Range<u64>>> {
     match rustix::fs::seek(file, SeekFrom::Data(offset)) {
-        Ok(at) => Ok(Some(at)),
+        Ok(at) => Ok(Some(at..rustix::fs::seek(file, SeekFrom::Hole(at))?)),
         Err(Errno::NXIO) => Ok(None),
-        Err(Errno::INVAL | Errno::NOTSUP) => Ok(Some(offset)),
+        Err(Errno::INVAL | Errno::NOTSUP) => Ok(Some(offset..u64::MAX)),
         Err(error) => Err(error.into()),
     }
 }

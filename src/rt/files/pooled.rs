@@ -7,6 +7,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -147,9 +148,9 @@ impl PooledFile {
         Ok(())
     }
 
-    /// Where the first byte at or after `offset` is that was ever written, as far as the file system knows; `None` when
+    /// The first run of bytes at or after `offset` that were ever written, as far as the file system knows; `None` when
     /// only a hole is left, or nothing. A hole reads as zeros.
-    pub fn next_data(&self, offset: u64) -> Result<Option<u64>, DiskError> {
+    pub fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, DiskError> {
         let file = self.opened("look into", Access::Read)?;
         system::next_data(&file, offset).map_err(|error| self.error("look into", error))
     }

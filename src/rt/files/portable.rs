@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{Access, Facts, Kind};
@@ -102,8 +103,9 @@ pub(super) fn write_vectored_at(file: &File, bufs: &[IoSlice<'_>], offset: u64) 
 }
 
 /// Holes are not looked for: every byte counts as data.
-pub(super) fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
-    Ok((offset < file.metadata()?.len()).then_some(offset))
+pub(super) fn next_data(file: &File, offset: u64) -> io::Result<Option<Range<u64>>> {
+    let end = file.metadata()?.len();
+    Ok((offset < end).then_some(offset..end))
 }
 
 /// What is safe to count on everywhere.
