@@ -122,9 +122,16 @@ impl Content {
 
     /// Fills `buffers`, one after the other, from `offset` on. Pad files read as zeros.
     pub(crate) fn read<'a>(&self, offset: u64, buffers: impl Iterator<Item = &'a mut [u8]>) -> Result<(), DiskError> {
-        let mut buffers: Vec<&mut [u8]> = buffers.collect();
+        let mut buffers: Vec<_> = buffers.map(IoSliceMut::new).collect();
         let length = buffers.iter().map(|b| b.len() as u64).sum();
-        buffers.reverse();
+        let mut ranges = self.layout.file_ranges(offset, length);
+        // Nearly always all of it lies in one file.
+        if let Some(only) = ranges.next().filter(|range| range.length == length)
+            && let Some(Some(file)) = self.files.get(only.file)
+        {
+            return file.read_at(only.offset, &mut buffers);
+        }
+        let mut buffers: Vec<&mut [u8]> = buffers.iter_mut().rev().map(|buffer| &mut buffer[..]).collect();
         for range in self.layout.file_ranges(offset, length) {
             let mut left = range.length as usize;
             let mut io = Vec::with_capacity(buffers.len());

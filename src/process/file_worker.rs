@@ -11,10 +11,8 @@ use supervisors::{Addr, BlockingProcess, Exit, fault_point};
 
 use super::piece_worker::Job;
 use super::{client, peer, store};
-use crate::protocol::resume::{Resume, Trust};
-use crate::protocol::{BLOCK_BYTES, Bitfield, BlockRange};
+use crate::protocol::{BLOCK_BYTES, BlockRange};
 use crate::rt::blocks::Block;
-use crate::rt::files::DiskError;
 use crate::tables::{SessionTable, TorrentTable};
 
 pub(crate) use keep::Keep;
@@ -106,9 +104,9 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
             Msg::Survey(mut survey) => {
                 fault_point!("file_worker.survey");
                 let torrent = survey.torrent.clone();
-                let (found, resumed) = look(&torrent);
+                let surveyed = look(&torrent);
                 survey.answered = true;
-                torrent.store.cast(store::Msg::Surveyed { found, resumed });
+                torrent.store.cast(surveyed);
             }
             Msg::Keep(keep) => keep.work(),
             Msg::Trim(mut trim) => {
@@ -124,14 +122,15 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
 }
 
 /// What may be on disk, and what the last run left. Pieces that it vouches for are not looked at.
-fn look(torrent: &TorrentTable) -> (Result<Bitfield, DiskError>, Option<Box<(Resume, Trust)>>) {
+fn look(torrent: &TorrentTable) -> store::Msg {
     let stamps = match torrent.content.stamps() {
         Ok(stamps) => stamps,
-        Err(error) => return (Err(error), None),
+        Err(error) => return store::Msg::Surveyed { found: Err(error), resumed: None },
     };
     let resumed = keep::load(torrent, &stamps).map(Box::new);
     let known = resumed.as_ref().map(|resumed| &resumed.1.finished);
-    (torrent.content.survey(&torrent.metainfo, &stamps, known), resumed)
+    let found = torrent.content.survey(&torrent.metainfo, &stamps, known);
+    store::Msg::Surveyed { found, resumed }
 }
 
 fn write(job: Job) {

@@ -123,7 +123,8 @@ impl Upload {
         };
         let at = self.queue.iter().position(|range| may(range.piece))?;
         let first = self.queue.remove(at)?;
-        let mut group = vec![first];
+        let mut group = Vec::with_capacity(READ_BLOCKS);
+        group.push(first);
         let mut end = (first.piece, first.begin + first.length);
         while group.len() < READ_BLOCKS
             && let Some(next) = self.queue.get(at).copied()
@@ -139,14 +140,15 @@ impl Upload {
         Some(group)
     }
 
-    /// The read of `ranges` ended, well or not. Returns for each of them whether it is still wanted.
-    pub fn read_ended(&mut self, ranges: &[BlockRange]) -> Vec<bool> {
+    /// A read ended, well or not. [`was_read`](Self::was_read) follows for each of its ranges.
+    pub fn read_ended(&mut self) {
         self.reads = self.reads.saturating_sub(1);
-        let mut taken = |range: &BlockRange| {
-            let place = self.reading.iter().position(|r| r == range);
-            place.map(|place| self.reading.remove(place)).is_some()
-        };
-        ranges.iter().map(&mut taken).collect()
+    }
+
+    /// The read of `range` ended. True when it is still wanted.
+    pub fn was_read(&mut self, range: BlockRange) -> bool {
+        let place = self.reading.iter().position(|r| *r == range);
+        place.map(|place| self.reading.remove(place)).is_some()
     }
 }
 
@@ -156,6 +158,12 @@ mod tests {
 
     fn block(piece: u32, n: u32) -> BlockRange {
         BlockRange { piece: PieceIndex(piece), begin: n * 16384, length: 16384 }
+    }
+
+    /// The read of `ranges` ended; which of them are still wanted.
+    fn ended(upload: &mut Upload, ranges: &[BlockRange]) -> Vec<bool> {
+        upload.read_ended();
+        ranges.iter().map(|range| upload.was_read(*range)).collect()
     }
 
     fn serving(blocks: &[(u32, u32)]) -> Upload {
@@ -173,7 +181,7 @@ mod tests {
         assert_eq!(upload.next_read(|_| true), Some(vec![block(0, 0), block(0, 1)]));
         assert_eq!(upload.next_read(|_| true), Some(vec![block(0, 3)]));
         assert_eq!(upload.next_read(|_| true), None, "two reads are under way");
-        assert_eq!(upload.read_ended(&[block(0, 3)]), [true]);
+        assert_eq!(ended(&mut upload, &[block(0, 3)]), [true]);
         assert_eq!(upload.next_read(|_| true), Some(vec![block(1, 4), block(1, 5)]));
     }
 
@@ -184,7 +192,7 @@ mod tests {
         upload.allow(PieceIndex(7));
         assert_eq!(upload.choke(), [block(0, 1), block(0, 0)]);
         assert_eq!([(0, 1), (7, 1)].map(|(p, n)| upload.request(block(p, n))), [Asked::Refused, Asked::Queued]);
-        assert_eq!(upload.read_ended(&[block(0, 0)]), [false], "it was read for nothing");
+        assert_eq!(ended(&mut upload, &[block(0, 0)]), [false], "it was read for nothing");
         assert_eq!(upload.next_read(|_| true), Some(vec![block(7, 0), block(7, 1)]));
     }
 
@@ -194,7 +202,7 @@ mod tests {
         assert!(upload.cancel(block(5, 5)) && !upload.cancel(block(5, 5)));
         let read = upload.next_read(|_| true).unwrap();
         assert!(upload.cancel(block(0, 0)), "it is being read");
-        assert_eq!(upload.read_ended(&read), [false, true]);
+        assert_eq!(ended(&mut upload, &read), [false, true]);
         assert!(!upload.cancel(block(0, 1)), "it is answered");
         assert_eq!(upload.waiting(), 0);
     }

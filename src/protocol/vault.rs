@@ -156,7 +156,11 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
         let Some(partial) = self.partials.remove(&piece) else { return (Put::Kept, doubles) };
         let token = Arc::new(());
         self.in_hand.insert(piece, Arc::downgrade(&token));
-        let (blocks, sent_by) = partial.blocks.into_iter().flatten().unzip();
+        let (mut blocks, mut sent_by) = (Vec::with_capacity(total as usize), Vec::with_capacity(total as usize));
+        for (block, by) in partial.blocks.into_iter().flatten() {
+            blocks.push(block);
+            sent_by.push(by);
+        }
         let failures = self.failures.iter().filter(|(failed, _)| *failed == piece);
         let failures = failures.map(|(_, evidence)| evidence.clone()).collect();
         (Put::Whole(Whole { piece, blocks, sources: partial.sources, sent_by, failures, token }), doubles)

@@ -23,8 +23,9 @@ const SLICES: usize = 64;
 struct Answer {
     range: BlockRange,
     header: [u8; BLOCK_HEADER_BYTES],
-    /// The bytes of the range, in buffers of 16 KiB.
-    blocks: Vec<Block>,
+    /// The bytes of the range, in buffers of 16 KiB. Nearly every request is for one block, and needs no vector.
+    first: Block,
+    others: Vec<Block>,
     /// Bytes written already, the header included.
     sent: usize,
 }
@@ -41,7 +42,8 @@ impl Answer {
     /// What is not written yet.
     fn rest(&self) -> impl Iterator<Item = &[u8]> {
         let mut skip = self.sent;
-        let parts = std::iter::once(&self.header[..]).chain(self.blocks.iter().map(|block| &block[..]));
+        let parts = std::iter::once(&self.header[..]);
+        let parts = parts.chain(std::iter::once(&self.first).chain(&self.others).map(|block| &block[..]));
         parts.map(move |part| {
             let from = skip.min(part.len());
             skip -= from;
@@ -78,9 +80,9 @@ impl Outbox {
         wire::encode(message, &mut self.messages);
     }
 
-    /// Adds the answer to a request without copying it. `blocks` hold exactly the bytes of `range`.
-    pub(super) fn answer(&mut self, range: BlockRange, blocks: Vec<Block>) {
-        let answer = Answer { range, header: wire::block_header(range), blocks, sent: 0 };
+    /// Adds the answer to a request without copying it. `first` and `others` hold exactly the bytes of `range`.
+    pub(super) fn answer(&mut self, range: BlockRange, first: Block, others: Vec<Block>) {
+        let answer = Answer { range, header: wire::block_header(range), first, others, sent: 0 };
         self.unsent += answer.bytes();
         self.answers.push_back(answer);
     }
@@ -204,7 +206,7 @@ mod tests {
 
     fn outbox(answers: u32) -> Outbox {
         let (mut outbox, pool) = (Outbox::default(), BlockPool::default());
-        (0..answers).for_each(|piece| outbox.answer(range(piece), vec![pool.copy(&[piece as u8; 100])]));
+        (0..answers).for_each(|piece| outbox.answer(range(piece), pool.copy(&[piece as u8; 100]), Vec::new()));
         outbox
     }
 

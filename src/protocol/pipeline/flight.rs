@@ -45,8 +45,8 @@ impl<B> Flight<B> {
     }
 
     pub(super) fn land(self) -> Landed<B> {
-        let first = self.run.first;
-        let blocks = (first..).zip(self.blocks).filter_map(|(n, b)| b.map(|b| (n, b))).collect();
+        let mut blocks = Vec::with_capacity((self.run.blocks - self.missing) as usize);
+        blocks.extend((self.run.first..).zip(self.blocks).filter_map(|(n, block)| Some((n, block?))));
         Landed { run: self.run, blocks }
     }
 }

@@ -96,17 +96,22 @@ impl Connection<'_> {
 
     /// `blocks` hold the bytes of `ranges`, one after the other; nothing when they could not be read.
     pub(super) fn send_blocks(&mut self, ranges: Vec<BlockRange>, blocks: Vec<Block>) {
-        let wanted = self.upload.read_ended(&ranges);
+        self.upload.read_ended();
         if blocks.is_empty() {
+            for range in &ranges {
+                self.upload.was_read(*range);
+            }
             self.reject(ranges);
             return self.read_for_them();
         }
         let mut blocks = blocks.into_iter();
-        for (range, wanted) in ranges.into_iter().zip(wanted) {
+        for range in ranges {
+            let wanted = self.upload.was_read(range);
             let parts = range.length.div_ceil(crate::protocol::BLOCK_BYTES) as usize;
-            let answer: Vec<Block> = blocks.by_ref().take(parts).collect();
+            let Some(first) = blocks.next() else { continue };
+            let others = blocks.by_ref().take(parts - 1).collect();
             if wanted {
-                self.out.answer(range, answer);
+                self.out.answer(range, first, others);
             }
         }
         self.read_for_them();
