@@ -7,7 +7,7 @@ mod magnet;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use supervisors::{Addr, Mailbox, SupervisorRef};
@@ -69,6 +69,8 @@ pub(crate) struct SessionTable {
     /// The session's root supervisor.
     pub(crate) root: SupervisorRef,
     pub(crate) stopping: AtomicBool,
+    /// Connections that have shaken hands, over all torrents. Written by each `client`.
+    peers: AtomicUsize,
     next_key: AtomicU64,
 }
 
@@ -90,6 +92,7 @@ impl SessionTable {
             events: Bus::default(),
             root: SupervisorRef::new(),
             stopping: AtomicBool::new(false),
+            peers: AtomicUsize::new(0),
             next_key: AtomicU64::new(1),
             config,
         })
@@ -107,8 +110,7 @@ impl SessionTable {
 
     /// True when there are as many connections as there may be, over all torrents.
     pub(crate) fn is_full(&self) -> bool {
-        let connected = |torrent: &Arc<TorrentTable>| torrent.counts.peers.load(Ordering::Relaxed) as usize;
-        lock(&self.torrents).values().map(connected).sum::<usize>() >= self.config.max_peers
+        self.peers.load(Ordering::Relaxed) >= self.config.max_peers
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -193,6 +195,8 @@ pub(crate) struct Counts {
     /// Connections that are over and had got a block.
     pub(crate) served: AtomicU32,
     pub(crate) known: AtomicU32,
+    /// More of them are welcome. Written by `client`, read by `tracker`.
+    pub(crate) needs_peers: AtomicBool,
     /// Blocks sent and received by earlier runs. Written by `store`, once.
     pub(crate) uploaded_before: AtomicU64,
     pub(crate) downloaded_before: AtomicU64,
@@ -224,6 +228,13 @@ impl TorrentTable {
     pub(crate) fn upload_is_scarce(&self) -> bool {
         let limited = self.options.upload_limit.or(self.session.config.upload_limit).is_some();
         limited || self.options.upload_slots == Some(0)
+    }
+
+    /// So many connections have shaken hands. Only the client calls this.
+    pub(crate) fn has_peers(&self, peers: usize) {
+        let before = self.counts.peers.swap(peers as u32, Ordering::Relaxed) as usize;
+        self.session.peers.fetch_add(peers, Ordering::Relaxed);
+        self.session.peers.fetch_sub(before, Ordering::Relaxed);
     }
 
     pub(crate) fn tell(&self, event: Event) {
@@ -267,6 +278,10 @@ impl tracker::Subject for TorrentTable {
         let layout = &self.metainfo.layout;
         let left = layout.total_bytes() - layout.bytes_of(lock(&self.vault).have());
         tracker::Totals { uploaded: load(&self.counts.uploaded), downloaded: load(&self.counts.downloaded), left }
+    }
+
+    fn needs_peers(&self) -> bool {
+        self.counts.needs_peers.load(Ordering::Relaxed)
     }
 
     fn is_ending(&self) -> bool {

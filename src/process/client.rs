@@ -12,6 +12,7 @@ mod runs;
 mod turnover;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,8 +27,9 @@ use crate::protocol::book::{Fault, Source};
 use crate::protocol::suggest::Suggestions;
 use crate::protocol::{Ask, Bitfield, Grant, Handshake, Layout, PeerKey, Picker, Picking, PieceIndex, Pieces, Run};
 use crate::rt::blocks::Lease;
+use crate::rt::clock::{self, Alarm};
+use crate::rt::dice;
 use crate::rt::net::Socket;
-use crate::rt::{clock, dice};
 use crate::stats::PeerCounts;
 use crate::tables::{State, TorrentTable, lock};
 use crate::tree::peers_sup;
@@ -37,9 +39,6 @@ use self::choking::{Choking, Rates};
 
 /// Calls and back-offs under way at once, beside the connections there are.
 const MAX_CALLING: usize = 60;
-
-/// How often the client looks whether somebody waits, somebody may be called, and how fast it goes.
-const TICK: Duration = Duration::from_millis(250);
 
 /// Messages handled in a row.
 const TURN: usize = 64;
@@ -86,6 +85,8 @@ pub(crate) enum Msg {
     Leaving { key: PeerKey, reason: String },
     /// From the process table: a peer process ended.
     Down { key: PeerKey, down: Down },
+    /// From `peer`: a call is over, or rests until it is made again: another may be made.
+    Called,
     /// From `tracker`, `peer` or the user: addresses where peers may be.
     Found { addresses: Vec<SocketAddr>, source: Source },
     /// From `listener`: a peer called us and named this torrent.
@@ -109,6 +110,8 @@ struct Client {
     peers: BTreeMap<PeerKey, Connection>,
     /// Peers that asked when there was nothing to grant.
     waiting: BTreeSet<PeerKey>,
+    /// One of them may get something although nobody says that it is there: time passes, or memory comes free elsewhere.
+    hopeful: bool,
     /// Something came free since they were last looked at.
     freed: bool,
     leases: BTreeMap<PieceIndex, Lease>,
@@ -116,7 +119,8 @@ struct Client {
     suggestions: Suggestions,
     /// Of the whole torrent.
     rates: Rates,
-    /// When the rates of the connections are measured, the swarm is told about, and useless peers make room.
+    /// Trackers know that few are connected.
+    few: bool,
     due: Due,
 }
 
@@ -160,10 +164,11 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
         }
     };
     process.ready();
+    torrent.has_peers(0);
     client.settle();
-    let mut ticker = clock::Ticker::new(TICK);
-    let mut tick = Box::pin(beat(&mut ticker)).fuse();
+    let mut alarm = Alarm::default();
     loop {
+        client.next_look().into_iter().for_each(|at| alarm.by(at));
         futures::select_biased! {
             message = inbox.next() => {
                 let Some(message) = message else { return Ok(()) };
@@ -179,17 +184,10 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
                 client.grant_freed();
                 client.rechoke_if_due();
             },
-            again = tick => {
-                client.tick();
-                tick = Box::pin(beat(again)).fuse();
-            }
+            () = poll_fn(|cx| alarm.poll_ring(cx)).fuse() => client.look(),
         }
+        client.ask_trackers();
     }
-}
-
-async fn beat(ticker: &mut clock::Ticker) -> &mut clock::Ticker {
-    ticker.tick().await;
-    ticker
 }
 
 fn note(torrent: &TorrentTable, addresses: &[SocketAddr], source: Source) {
@@ -221,10 +219,12 @@ impl Client {
             picker: Picker::new(layout.clone(), &have, wanted, open.into_iter(), picking),
             peers: BTreeMap::new(),
             waiting: BTreeSet::new(),
+            hopeful: false,
             freed: false,
             choking: Choking::new(),
             suggestions: Suggestions::new(layout.pieces(), dice::seed()),
             rates: Rates::new(),
+            few: false,
             due: Due::new(clock::since_start()),
             leases,
             have,
@@ -258,7 +258,7 @@ impl Client {
             }
             Msg::Down { key, down } => self.left(key, &down),
             Msg::Trimmed => self.complete(),
-            Msg::PeersUp => self.call(),
+            Msg::PeersUp | Msg::Called => self.call(),
             Msg::Found { addresses, source } => {
                 note(&self.torrent, &addresses, source);
                 self.call();
@@ -326,6 +326,9 @@ impl Client {
         let before = std::mem::replace(&mut *lock(&self.torrent.state), State::Complete);
         if before == State::Complete {
             return;
+        }
+        for connection in self.peers.values() {
+            let _ = connection.addr.cast(peer::Msg::Complete);
         }
         // Who left files out is no seed (BEP 21).
         for announcer in self.torrent.trackers.iter().filter(|_| self.have.all()) {

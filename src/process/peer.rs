@@ -49,12 +49,14 @@ pub(crate) enum Msg {
     Choke { choked: bool },
     /// From `client`, while we seed: pieces that the other side does best to ask for (BEP 6).
     Suggest { pieces: Vec<PieceIndex> },
-    /// From `client`, once a minute: who is connected, to be told to a peer that wants to know (BEP 11).
+    /// From `client`, once a minute when that has changed: who is connected, to be told to a peer that wants to know (BEP 11).
     Swarm { peers: Arc<[SwarmPeer]> },
     /// From `client`: another peer has delivered these blocks.
     Cancel { run: Run },
     /// From `client`, to every peer: `piece` is verified and on disk.
     Finished { piece: PieceIndex },
+    /// From `client`, to every peer: we want nothing more.
+    Complete,
     /// From `client`: the connection is not wanted.
     Close { reason: &'static str },
     /// From `file_worker`: what was asked of us, in order, 16 KiB a block at most. No blocks: they could not be read.
@@ -124,11 +126,18 @@ pub(crate) async fn call(process: Process, torrent: Arc<TorrentTable>, address: 
         },
     };
     log::debug!("peer {address}: {end}");
+    let exit = called(&torrent, address, end);
+    torrent.client.cast(client::Msg::Called);
+    exit
+}
+
+/// What is to become of an address that we called.
+fn called(torrent: &TorrentTable, address: SocketAddr, end: End) -> Exit {
     let mut rest = GOODBYE_REST;
     match end {
         End::Environment(reason) => match lock(&torrent.book).failed(address) {
             Verdict::Retry => return Err(ExitReason::Environment(reason)),
-            Verdict::GiveUp => tell_gone(&torrent, address, format!("{reason}; given up")),
+            Verdict::GiveUp => tell_gone(torrent, address, format!("{reason}; given up")),
         },
         End::Misbehaved(reason) => torrent.client.cast(client::Msg::Misbehaved { address, reason }),
         End::Goodbye(_) => {}

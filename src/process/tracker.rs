@@ -33,7 +33,7 @@ const FEW_PEERS: u32 = 50;
 /// What a tracker process is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Msg {
-    /// From `client`: few peers are connected; announce before the interval is over, if the tracker allows.
+    /// From `client`: from now on few peers are connected ([`Subject::needs_peers`]).
     NeedPeers,
     /// From `client`: the last piece is finished.
     Completed,
@@ -54,6 +54,8 @@ pub(crate) struct Totals {
 pub(crate) trait Subject: Send + Sync {
     /// Now.
     fn totals(&self) -> Totals;
+    /// Few peers are connected: announce before the interval is over, if the tracker allows.
+    fn needs_peers(&self) -> bool;
     /// The torrent ends for good: the tracker is to hear `stopped`. A restart of the process is no such end.
     fn is_ending(&self) -> bool;
     /// A tracker named these; each once, never ourselves on loopback.
@@ -103,7 +105,7 @@ pub(crate) fn check_url(url: &str) -> Result<(), Unsupported> {
 pub(crate) async fn run(process: Process, mailbox: Mailbox<Msg>, announcing: Announcing) -> Exit {
     process.shows(&mailbox);
     let mut inbox = mailbox.stream();
-    let mut tracker = Tracker { announcing, need_peers: false };
+    let mut tracker = Tracker { announcing };
     let mut announce: Fuse<BoxFuture<'static, Announced>> = Fuse::terminated();
     let shutdown = process.shutdown_requested().fuse();
     futures::pin_mut!(shutdown);
@@ -118,7 +120,10 @@ pub(crate) async fn run(process: Process, mailbox: Mailbox<Msg>, announcing: Ann
             }
             announced = announce => tracker.settle(announced),
             message = inbox.select_next_some() => tracker.handle(message),
-            () = due => announce = tracker.announce().boxed().fuse(),
+            // What was due may have become superfluous.
+            () = due => if tracker.wait().is_zero() {
+                announce = tracker.announce().boxed().fuse();
+            },
         }
     }
 }
@@ -155,14 +160,12 @@ impl fmt::Display for Fault {
 
 struct Tracker {
     announcing: Announcing,
-    /// Since the last announce.
-    need_peers: bool,
 }
 
 impl Tracker {
     fn handle(&mut self, message: Msg) {
         match message {
-            Msg::NeedPeers => self.need_peers = true,
+            Msg::NeedPeers => {} // it wakes, and the wait is another now
             // A torrent that was complete from the start has downloaded nothing, and no tracker counts it as a
             // download.
             Msg::Completed if self.announcing.subject.totals().downloaded > 0 => self.memory().completed(),
@@ -172,16 +175,15 @@ impl Tracker {
 
     /// Until the next announce.
     fn wait(&self) -> Duration {
-        self.memory().due(self.need_peers).saturating_sub(clock::since_start())
+        self.memory().due(self.announcing.subject.needs_peers()).saturating_sub(clock::since_start())
     }
 
     fn announce(&mut self) -> impl Future<Output = Announced> + Send + use<> {
-        self.need_peers = false;
         let event = self.memory().event();
         let request = self.request(event);
         self.memory().begin(clock::since_start(), request.left);
-        let (url, limits) = (request.url(&self.announcing.url), self.announcing.limits.clone());
-        async move { Announced { event, result: ask(url, &limits).await } }
+        let asked = ask(request.url(&self.announcing.url), self.announcing.limits.clone());
+        async move { Announced { event, result: asked.await } }
     }
 
     fn request(&self, event: Option<Event>) -> AnnounceRequest {
@@ -264,7 +266,7 @@ impl Tracker {
         let left = GOODBYE.saturating_sub(begun.elapsed());
         let url = self.request(Some(Event::Stopped)).url(&self.announcing.url);
         let limits = HttpLimits { connect: left, total: left, ..self.announcing.limits.clone() };
-        match clock::timeout(left, ask(url, &limits)).await {
+        match clock::timeout(left, ask(url, limits)).await {
             Ok(Ok((reply, _))) => {
                 self.memory().answered(clock::since_start(), Some(Event::Stopped), &reply);
             }
@@ -283,9 +285,16 @@ impl Tracker {
     }
 }
 
-async fn ask(url: Result<String, AnnounceError>, limits: &HttpLimits) -> Result<(AnnounceReply, bool), Fault> {
-    let url = url.map_err(Fault::Answer)?;
-    match http::get(&url, limits).await {
+/// Boxed: what a request needs is much, and mostly none is under way.
+fn ask(
+    url: Result<String, AnnounceError>,
+    limits: HttpLimits,
+) -> BoxFuture<'static, Result<(AnnounceReply, bool), Fault>> {
+    async move { answer(&url.map_err(Fault::Answer)?, &limits).await }.boxed()
+}
+
+async fn answer(url: &str, limits: &HttpLimits) -> Result<(AnnounceReply, bool), Fault> {
+    match http::get(url, limits).await {
         Ok(answer) => AnnounceReply::parse(&answer.body).map(|reply| (reply, answer.local)).map_err(Fault::Answer),
         // Some trackers give their reason with an error status.
         Err(HttpError::Status { code, body }) => match AnnounceReply::parse(&body) {

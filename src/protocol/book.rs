@@ -54,6 +54,13 @@ struct Entry {
     not_before: Duration,
 }
 
+impl Entry {
+    /// It has not been given up.
+    fn may_be_called(&self) -> bool {
+        self.source == Source::User || self.failures < MAX_FAILURES
+    }
+}
+
 /// What to do after a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -135,12 +142,24 @@ impl Book {
             .iter_mut()
             .filter(|(address, e)| {
                 let free = e.standing == Standing::Idle && e.not_before <= now && !strikes.is_banned(**address, now);
-                free && (e.source == Source::User || e.failures < MAX_FAILURES)
+                free && e.may_be_called()
             })
             .min_by_key(|(_, e)| (e.source != Source::User, e.failures, e.source))?;
         entry.standing = Standing::Held;
         entry.resting = false;
         Some(*address)
+    }
+
+    /// When there may be another address to call, after [`Book::call_next`] had none; `None`: not before one is added or released. Later
+    /// than `now`. Whether a banned one is banned no longer is looked at once a minute.
+    pub fn next_call(&self, now: Duration) -> Option<Duration> {
+        const A_MINUTE: Duration = Duration::from_secs(60);
+        let idle = self.entries.iter().filter(|(_, e)| e.standing == Standing::Idle && e.may_be_called());
+        let at = idle.map(|(address, e)| match self.strikes.is_banned(*address, now) {
+            true => e.not_before.max(now + A_MINUTE),
+            false => e.not_before,
+        });
+        at.min()
     }
 
     /// A peer that called us accepts connections at `address`, and is connected already: it need not be called as long as that lasts.
@@ -230,6 +249,7 @@ mod tests {
         assert_eq!([book.call_next(T0), book.call_next(T0)], [Some(at(1)), None]);
         book.released(at(1), Duration::from_secs(5));
         assert_eq!(book.call_next(Duration::from_secs(4)), None);
+        assert_eq!(book.next_call(Duration::from_secs(4)), Some(Duration::from_secs(5)));
         assert_eq!(book.call_next(Duration::from_secs(5)), Some(at(1)));
     }
 
@@ -260,7 +280,7 @@ mod tests {
         let last = (0..MAX_FAILURES).map(|_| book.failed(at(1))).last();
         assert_eq!(last, Some(Verdict::GiveUp));
         book.released(at(1), T0);
-        assert_eq!(book.call_next(T0), None);
+        assert_eq!((book.call_next(T0), book.next_call(T0)), (None, None));
         book.add(at(1), Source::Tracker, T0);
         assert_eq!(book.call_next(T0), Some(at(1)));
     }
@@ -271,6 +291,7 @@ mod tests {
         book.add(at(1), Source::Tracker, T0);
         book.strike(at(1), Fault::Protocol, T0);
         assert!(book.is_banned(at(1), T0) && book.call_next(T0).is_none());
+        assert!(book.next_call(T0).is_some_and(|at| at > T0), "it is looked at again");
         assert!(!book.is_banned(at(2), T0), "on loopback another port is another peer");
         let later = Duration::from_secs(3600);
         assert!(!book.is_banned(at(1), later) && book.call_next(later) == Some(at(1)));

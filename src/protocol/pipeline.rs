@@ -159,6 +159,11 @@ impl<B> Pipeline<B> {
         self.flights.is_empty()
     }
 
+    /// True when time alone changes nothing: nothing is granted or owed, and no pause is under way.
+    pub fn is_at_rest(&self, now: Duration) -> bool {
+        self.flights.is_empty() && self.owing.is_none() && now >= self.snubbed_until
+    }
+
     /// Requests that are out.
     pub fn outstanding(&self) -> u32 {
         self.outstanding

@@ -29,10 +29,15 @@ pub struct Standing {
     pub age: Duration,
 }
 
+/// True when a torrent with so many connections counts as full.
+pub fn is_full(peers: usize, limit: usize) -> bool {
+    peers * 100 >= limit * FULL_PERCENT
+}
+
 /// The connections that should go, of a torrent that may have `limit`: the slowest of those that have had their chance, and first those that
 /// have nothing for us. None as long as there is room.
 pub fn least_useful(peers: &[Standing], limit: usize) -> Vec<PeerKey> {
-    if peers.len() * 100 < limit * FULL_PERCENT {
+    if !is_full(peers.len(), limit) {
         return Vec::new();
     }
     let mut old: Vec<&Standing> = peers.iter().filter(|peer| peer.age >= CHANCE).collect();

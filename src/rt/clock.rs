@@ -5,7 +5,9 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::OnceLock;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// The monotonic clock.
@@ -79,10 +81,65 @@ impl Ticker {
     }
 }
 
+type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Rings at a time that may be put forward. Who is late for nothing leaves it to ring early, and looks then what is due: that is
+/// cheaper than a timer for every change of plans. Times are [`since_start`].
+#[derive(Default)]
+pub struct Alarm {
+    set: Option<(Duration, Sleep)>,
+}
+
+impl Alarm {
+    /// It rings at `at`, or earlier if it was set to that.
+    pub fn by(&mut self, at: Duration) {
+        if self.set.as_ref().is_none_or(|(before, _)| at < *before) {
+            self.set = Some((at, Box::pin(sleep(at.saturating_sub(since_start())))));
+        }
+    }
+
+    /// Ready when it rings, once; pending for as long as it is not set.
+    pub fn poll_ring(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((_, rings)) = &mut self.set else { return Poll::Pending };
+        std::task::ready!(rings.as_mut().poll(cx));
+        self.set = None;
+        Poll::Ready(())
+    }
+}
+
+impl fmt::Debug for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Alarm({:?})", self.set.as_ref().map(|(at, _)| at))
+    }
+}
+
+/// `at`, rounded up to a whole second: many that wait for about the same time then wake together, which costs much less than one by one.
+pub fn whole_second(at: Duration) -> Duration {
+    Duration::from_secs(at.as_secs() + u64::from(at.subsec_nanos() > 0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rt::spawn::block_on;
+
+    #[test]
+    fn an_alarm_is_put_forward_and_never_back_and_rings_once() {
+        let mut alarm = Alarm::default();
+        let begun = since_start();
+        let (soon, later) = (begun + Duration::from_millis(10), begun + Duration::from_secs(3600));
+        [later, soon, later].into_iter().for_each(|at| alarm.by(at));
+        block_on(std::future::poll_fn(|cx| alarm.poll_ring(cx)));
+        assert!((soon..later).contains(&since_start()));
+        let again = std::future::poll_fn(|cx| alarm.poll_ring(cx));
+        assert_eq!(block_on(timeout(Duration::from_millis(5), again)), Err(TimedOut), "nobody has set it again");
+    }
+
+    #[test]
+    fn a_whole_second_is_never_earlier() {
+        let rounded = [0, 1, 999, 1000, 1001].map(|ms| whole_second(Duration::from_millis(ms)).as_millis());
+        assert_eq!(rounded, [0, 1000, 1000, 1000, 2000]);
+    }
 
     #[test]
     fn a_future_that_never_ends_is_dropped_at_its_limit() {

@@ -51,6 +51,11 @@ impl tracker::Subject for MagnetTable {
         tracker::Totals { uploaded: 0, downloaded: 0, left: PIECE_BYTES.into() }
     }
 
+    /// At the interval is soon enough.
+    fn needs_peers(&self) -> bool {
+        false
+    }
+
     fn is_ending(&self) -> bool {
         self.unwanted.load(Ordering::Acquire) || self.session.is_stopping()
     }

@@ -149,7 +149,8 @@ enum Phase {
 pub(crate) struct Machine {
     flags: Flags,
     phase: Phase,
-    children: BTreeMap<Key, Child>,
+    /// Boxed: a node of the map has room for eleven, and most supervisors have few.
+    children: BTreeMap<Key, Box<Child>>,
     by_id: HashMap<Arc<str>, Key>,
     by_pid: HashMap<Pid, Key>,
     /// Running, but a sibling's restart or the end of the supervisor will end them: highest first.
@@ -190,7 +191,7 @@ impl Machine {
             if machine.by_id.insert(rule.id.clone(), key).is_some() {
                 return Err(BadSpec::DuplicateChild { id: rule.id.to_string() });
             }
-            machine.children.insert(key, Child::new(rule, now));
+            machine.children.insert(key, Box::new(Child::new(rule, now)));
             machine.to_start.insert(key);
         }
         Ok(machine)
@@ -251,7 +252,7 @@ impl Machine {
 
     /// In start order.
     pub(crate) fn children(&self) -> impl Iterator<Item = (Key, &Child)> {
-        self.children.iter().map(|(key, child)| (*key, child))
+        self.children.iter().map(|(key, child)| (*key, &**child))
     }
 
     /// Restarts that count now.

@@ -18,11 +18,18 @@ pub(super) struct Choking {
     /// A slot may have come free, or somebody may want one.
     pub(super) soon: bool,
     next: Duration,
+    /// Somebody wants a slot or has one.
+    busy: bool,
 }
 
 impl Choking {
     pub(super) fn new() -> Self {
-        Self { choker: Choker::new(dice::seed()), soon: false, next: Duration::ZERO }
+        Self { choker: Choker::new(dice::seed()), soon: false, next: Duration::ZERO, busy: false }
+    }
+
+    /// When everybody's slot is decided anew; `None`: there is nothing to decide.
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.busy.then_some(self.next)
     }
 }
 
@@ -47,16 +54,24 @@ impl Rates {
         self.up.iter_mut().for_each(|rate| rate.sample(up.load(Ordering::Relaxed), now));
         [self.down[1].per_second(), self.up[1].per_second()]
     }
+
+    /// Something moves, or did lately.
+    pub(super) fn are_above_zero(&self) -> bool {
+        self.down.iter().chain(&self.up).any(|rate| rate.per_second() > 0)
+    }
 }
 
 impl Client {
-    /// Once a second.
-    pub(super) fn measure_peers(&mut self, now: Duration) {
+    /// Once a second. True when something moves, or did lately.
+    pub(super) fn measure_peers(&mut self, now: Duration) -> bool {
+        let mut moves = false;
         for Connection { rates, counts, .. } in self.peers.values_mut() {
             let [down, up] = rates.measure([&counts.downloaded, &counts.uploaded], now);
             counts.download_rate.store(down, Ordering::Relaxed);
             counts.upload_rate.store(up, Ordering::Relaxed);
+            moves |= rates.are_above_zero();
         }
+        moves
     }
 
     /// The torrent as a whole.
@@ -85,7 +100,7 @@ impl Client {
     /// Decides anew when ten seconds are over, or when somebody came, went or changed its mind.
     pub(super) fn rechoke_if_due(&mut self) {
         let now = clock::since_start();
-        if !std::mem::take(&mut self.choking.soon) && now < self.choking.next {
+        if !std::mem::take(&mut self.choking.soon) && self.choking.due().is_none_or(|due| now < due) {
             return;
         }
         let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
@@ -119,6 +134,7 @@ impl Client {
             unchoked.iter().for_each(|key| self.suggest(*key));
         }
         self.torrent.counts.unchoked.store(unchoked.len() as u32, Ordering::Relaxed);
+        self.choking.busy = !unchoked.is_empty() || candidates.iter().any(|candidate| candidate.interested);
         if now >= self.choking.next {
             self.choking.next = now + RECHOKE_EVERY;
         }

@@ -56,7 +56,8 @@ impl Client {
                 leaving: None,
             },
         );
-        self.torrent.counts.peers.store(self.peers.len() as u32, Ordering::Relaxed);
+        self.torrent.has_peers(self.peers.len());
+        self.swarm_changed();
         let change = PeerChange::Connected { peer_id: peer_id.to_string(), outgoing };
         self.torrent.tell(Event::Peer { address, change });
     }
@@ -74,7 +75,8 @@ impl Client {
             }
             let served = connection.counts.uploaded.load(Ordering::Relaxed) > 0;
             self.torrent.counts.served.fetch_add(u32::from(served), Ordering::Relaxed);
-            self.torrent.counts.peers.store(self.peers.len() as u32, Ordering::Relaxed);
+            self.torrent.has_peers(self.peers.len());
+            self.swarm_changed();
             let reason = connection.leaving.unwrap_or_else(|| down.reason.to_string());
             let change = PeerChange::Disconnected { reason };
             self.torrent.tell(Event::Peer { address: connection.counts.address, change });

@@ -67,7 +67,8 @@ impl Client {
                 }
                 let _ = connection.addr.cast(peer::Msg::Grant { run });
             }
-            Grant::Later | Grant::Nothing => {
+            later => {
+                self.hopeful |= later == Grant::Later;
                 self.waiting.insert(key);
             }
         }
@@ -76,6 +77,7 @@ impl Client {
     /// Those who wait may have what came free; those first that were of most use, so that silent peers do not get it in turn.
     pub(super) fn grant_freed(&mut self) {
         if std::mem::take(&mut self.freed) {
+            self.hopeful = false;
             let mut waiting: Vec<PeerKey> = self.waiting.iter().copied().collect();
             waiting.sort_by_key(|key| Reverse(self.peers.get(key).map_or(0, |c| c.useful)));
             waiting.into_iter().for_each(|key| self.grant(key));

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::protocol::turnover::{Standing, crowding_out, least_useful};
+use crate::protocol::turnover::{Standing, crowding_out, is_full, least_useful};
 
 impl Client {
     /// Every five minutes.
@@ -14,6 +14,11 @@ impl Client {
         for key in least_useful(&standings, self.torrent.options.max_peers) {
             self.close(key);
         }
+    }
+
+    /// There is hardly room for more.
+    pub(super) fn may_be_full(&self) -> bool {
+        is_full(self.peers.len(), self.torrent.options.max_peers)
     }
 
     /// When there is no room for somebody from `host`: somebody from a host with more connections goes. False when all are as modest.

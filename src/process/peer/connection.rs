@@ -18,7 +18,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::FutureExt;
 use futures::io::AsyncRead;
 use supervisors::{Addr, Process};
 
@@ -34,12 +33,13 @@ use crate::protocol::upload::{Asked, Upload};
 use crate::protocol::wire::{self, Decoded};
 use crate::protocol::{Bitfield, BlockRange, Layout, Message, PeerKey, PieceIndex, WireError};
 use crate::rt::blocks::Block;
+use crate::rt::clock::{self, Alarm};
 use crate::rt::net::Socket;
-use crate::rt::{clock, spawn};
+use crate::rt::spawn;
 use crate::stats::PeerCounts;
 use crate::tables::{Limits, TorrentTable};
 
-/// The peer's timer: keep-alive, a fresh upload allowance, stale requests given back, work asked for.
+/// The peer's timer: keep-alive, a fresh upload allowance, stale requests given back, work asked for. A connection at rest sleeps longer.
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 /// How often a connection with requests out looks whether they are stale.
 const ONE_SECOND: Duration = Duration::from_secs(1);
@@ -49,7 +49,8 @@ const QUARTER: Duration = Duration::from_millis(250);
 const SILENCE: Duration = Duration::from_secs(150);
 /// We say something at least this often.
 const KEEP_ALIVE: Duration = Duration::from_secs(90);
-/// Read buffer of a quiet connection, and of one that fills it.
+/// Read buffer of a quiet connection, of one that fills it, and of one that fills that.
+const QUIET_READ: usize = 256;
 const SMALL_READ: usize = 16 * 1024;
 const LARGE_READ: usize = 256 * 1024;
 /// With more bytes of messages than this waiting to be written, nothing more is read: whoever does not listen is not heard.
@@ -194,9 +195,9 @@ impl<'a> Connection<'a> {
         inbox: &mut (impl futures::Stream<Item = Msg> + Unpin),
     ) -> Result<Infallible, End> {
         let limits = wire::Limits::of(self.layout);
-        let mut buffer = vec![0; SMALL_READ];
+        let mut buffer = vec![0; QUIET_READ];
         let (mut start, mut end) = (0, 0);
-        let mut timer = Box::pin(clock::sleep(ONE_SECOND));
+        let mut alarm = Alarm::default();
         let mut turns = 0;
         loop {
             let wake = poll_fn(|cx| {
@@ -209,7 +210,8 @@ impl<'a> Connection<'a> {
                 if let Poll::Ready(read) = self.poll_read(cx, socket, &mut buffer[end..]) {
                     return Poll::Ready(read.map(Wake::Read));
                 }
-                timer.poll_unpin(cx).map(|()| Ok(Wake::Timer))
+                alarm.by(self.look_again(buffer.len() > QUIET_READ));
+                alarm.poll_ring(cx).map(|()| Ok(Wake::Timer))
             })
             .await?;
             self.now = clock::since_start();
@@ -245,31 +247,24 @@ impl<'a> Connection<'a> {
                     buffer.copy_within(start..end, 0);
                     (start, end) = (0, end - start);
                     if needed > buffer.len() || (full && buffer.len() < LARGE_READ) {
-                        let grown = needed.max(buffer.len() * 4).min(LARGE_READ.max(needed));
+                        let grown = needed.max(buffer.len() * 4).clamp(SMALL_READ, LARGE_READ.max(needed));
                         buffer.resize(grown, 0);
                     }
                     self.after_reading();
                 }
                 Wake::Timer => {
                     self.give_back_stale();
-                    let busy = self.pipeline.outstanding() > 0;
-                    // Requests may be held back because another peer is getting the piece; that ends without a message.
-                    let held_back = self.upload.waiting() > 0;
                     self.read_for_them();
-                    timer = Box::pin(clock::sleep(match (held_back, busy) {
-                        (true, _) => QUARTER,
-                        (_, true) => ONE_SECOND,
-                        _ => TEN_SECONDS,
-                    }));
-                    if end == 0 && self.pipeline.is_empty() && buffer.len() > SMALL_READ {
-                        buffer = vec![0; SMALL_READ];
+                    if end == 0 && self.pipeline.is_empty() && buffer.len() > QUIET_READ {
+                        buffer = vec![0; QUIET_READ];
+                        self.out.shrink();
                     }
                 }
             }
             // A socket that always has something to read must not put this off.
             if self.now >= self.chores_at {
-                self.chores_at = self.now + TEN_SECONDS;
                 self.ten_seconds()?;
+                self.chores_at = self.now + TEN_SECONDS;
             }
             turns += 1;
             if turns % TURN == 0 {
@@ -327,6 +322,22 @@ impl<'a> Connection<'a> {
         since.is_some()
     }
 
+    /// When time alone may change something. At rest, that is when one of the two sides has been silent for too long.
+    fn look_again(&self, buffered: bool) -> Duration {
+        // Requests may be held back because another peer is getting the piece; that ends without a message.
+        let soon = match (self.upload.waiting() > 0, self.pipeline.outstanding() > 0) {
+            (true, _) => QUARTER,
+            (_, true) => ONE_SECOND,
+            _ => TEN_SECONDS,
+        };
+        let rests = soon == TEN_SECONDS && !buffered && self.out.is_empty() && self.floods.are_over();
+        if rests && self.pipeline.is_at_rest(self.now) {
+            let silent = (self.heard + SILENCE).min(self.said + KEEP_ALIVE);
+            return clock::whole_second(silent).max(self.now + TEN_SECONDS);
+        }
+        self.now + soon
+    }
+
     /// The 10-second timer.
     fn ten_seconds(&mut self) -> Result<(), End> {
         if self.now.saturating_sub(self.heard) > SILENCE {
@@ -341,8 +352,6 @@ impl<'a> Connection<'a> {
         if self.out.messages_waiting() > TOO_MUCH_UNSAID {
             return Err(End::Environment("does not take what we say".to_owned()));
         }
-        // What is wanted may be complete without a word on this connection.
-        self.part_if_useless()?;
         self.floods.ten_seconds();
         self.give_back_stale();
         Ok(())

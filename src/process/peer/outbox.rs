@@ -101,6 +101,12 @@ impl Outbox {
         taken
     }
 
+    /// Gives back the memory that nothing is in.
+    pub(super) fn shrink(&mut self) {
+        self.messages.shrink_to_fit();
+        self.answers.shrink_to_fit();
+    }
+
     /// Bytes of messages that are not written yet.
     pub(super) fn messages_waiting(&self) -> usize {
         self.messages.len() - self.said

@@ -3,7 +3,7 @@
 //! Pure. What a message names is handed on as it is; which addresses can be called at all is the address book's matter. At most
 //! [`MAX_ADDED`] and as many dropped ones are read of a message, and sent in one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ fn one(entry: &[u8]) -> Option<SocketAddr> {
 /// What one peer has been told.
 #[derive(Debug, Default)]
 pub struct Told {
-    peers: BTreeMap<SocketAddr, SwarmPeer>,
+    peers: BTreeSet<SocketAddr>,
     at: Option<Duration>,
 }
 
@@ -120,15 +120,15 @@ impl Told {
         }
         let there: BTreeMap<SocketAddr, SwarmPeer> =
             swarm.iter().filter(|peer| peer.address != to).map(|peer| (peer.address, *peer)).collect();
-        let came = there.values().filter(|peer| !self.peers.contains_key(&peer.address)).copied();
-        let went = self.peers.keys().filter(|address| !there.contains_key(address)).copied();
+        let came = there.values().filter(|peer| !self.peers.contains(&peer.address)).copied();
+        let went = self.peers.iter().filter(|address| !there.contains_key(address)).copied();
         let pex = Pex { added: came.take(MAX_ADDED).collect(), dropped: went.take(MAX_ADDED).collect() };
         if pex == Pex::default() {
             return None;
         }
         self.at = Some(now);
-        self.peers.extend(pex.added.iter().map(|peer| (peer.address, *peer)));
-        self.peers.retain(|address, _| !pex.dropped.contains(address));
+        self.peers.extend(pex.added.iter().map(|peer| peer.address));
+        self.peers.retain(|address| !pex.dropped.contains(address));
         Some(pex)
     }
 }

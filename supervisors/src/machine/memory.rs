@@ -55,7 +55,7 @@ impl Machine {
     }
 
     pub(crate) fn child(&self, key: Key) -> Option<&Child> {
-        self.children.get(&key)
+        self.children.get(&key).map(|child| &**child)
     }
 
     /// How long ago each restart was that counts now, oldest first.

@@ -45,7 +45,7 @@ impl Machine {
         let mut child = Child::new(rule, now);
         child.fresh = Some(token);
         self.by_id.insert(child.rule.id.clone(), key);
-        self.children.insert(key, child);
+        self.children.insert(key, Box::new(child));
         self.to_start.insert(key);
     }
 

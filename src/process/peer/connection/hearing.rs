@@ -40,6 +40,11 @@ impl Floods {
         }
     }
 
+    /// Nothing is left that could fall.
+    pub(super) fn are_over(&self) -> bool {
+        self.unrequested + self.late_bitfields + self.vain_requests + self.flips + self.extended == 0
+    }
+
     fn count(number: &mut u32, limit: u32, what: &str) -> Result<(), End> {
         *number += 1;
         if *number > limit { Err(End::Misbehaved(what.to_owned())) } else { Ok(()) }

@@ -22,6 +22,7 @@ impl Connection<'_> {
             Msg::Suggest { pieces } => self.suggest(&pieces),
             Msg::Finished { piece } => self.finished(piece)?,
             Msg::Cancel { run } => self.cancelled_by_us(run),
+            Msg::Complete => self.part_if_useless()?,
             Msg::Swarm { peers } => self.tell_of_swarm(&peers),
             Msg::Close { reason } => return Err(End::Goodbye(reason.to_owned())),
             Msg::Read { ranges, blocks } => self.send_blocks(ranges, blocks),
