@@ -35,9 +35,9 @@ struct Shape {
 }
 
 impl Shape {
-    /// From the command line. What `cargo bench` adds is no option of ours; `--test` makes all of it small.
+    /// From the command line. Without `--bench`, which `cargo bench` adds, all of it is small: then it is only seen to run.
     fn of(args: &[String]) -> Self {
-        let small = args.iter().any(|arg| arg == "--test");
+        let small = !args.iter().any(|arg| arg == "--bench");
         let number = |name: &str, default: u64, tiny: u64| {
             let given = args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
             given.map_or(if small { tiny } else { default }, |text| text.parse().expect("a number behind an option"))
