@@ -14,6 +14,7 @@ use support::content::Content;
 use support::peer::{BLOCK_BYTES, Seed};
 use support::relay::{Line, Relay};
 use support::torrent::Torrent;
+use support::{free_port, loopback};
 
 const MIB: u64 = 1 << 20;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -67,4 +68,35 @@ fn a_slow_peer_is_asked_for_a_few_blocks() {
     assert!((1..=8).contains(&passed.most_out), "{} requests were out", passed.most_out);
     assert_eq!(passed.cancels, 0, "a slow peer is not a silent one");
     drop(run);
+}
+
+/// A seed and a leech, both the program itself, on lines of all kinds.
+#[test]
+#[ignore = "measures and asserts nothing"]
+fn figures() {
+    println!(
+        "round trip, rate: nine tenths of it after | share of it from then on | of all | most requests out | blocks"
+    );
+    let lines = [(100, 125_000_000, 512), (10, 125_000_000, 512), (300, 12_500_000, 128), (100, 12_500, 1)];
+    for (millis, rate, mib) in lines {
+        let line = Line { round_trip: Duration::from_millis(millis), rate };
+        let folder = tempfile::tempdir().unwrap();
+        let [home, file, there, here] = ["home", "far.torrent", "there", "here"].map(|name| folder.path().join(name));
+        let content = Content::single("far.bin", mib * MIB, 5);
+        content.write_below(&there);
+        std::fs::write(&file, Torrent::of(&content, MIB.min(mib * MIB / 4), None).bytes).unwrap();
+        let port = free_port();
+        let seed = BtErl::run(&home, &file, &there).args(["--no-tracker", "--seed", "-p", &port.to_string()]);
+        let mut seed = seed.start();
+        seed.until_event("complete", LIMIT);
+        let relay = Relay::start(loopback(port), line).unwrap();
+        BtErl::run(&folder.path().join("home of the leech"), &file, &here)
+            .peers([relay.addr])
+            .output(2 * LIMIT)
+            .expect_code(0);
+        let passed = relay.passed();
+        let (ramp, after) = passed.ramp(rate).unwrap_or_default();
+        let (all, out, blocks) = (passed.share(rate), passed.most_out, passed.blocks);
+        println!("{millis} ms, {rate} B/s: {ramp:.2?} | {after:.3} | {all:.3} | {out} | {blocks}");
+    }
 }

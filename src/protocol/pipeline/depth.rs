@@ -8,7 +8,7 @@
 //!   │          ╭─╮ the rate has stopped growing, three windows in a row
 //!   │         ╭╯ ╰───────────╮  ╭─────   rate x round trip x 1.25, and some spare
 //!   │       ╭─╯              │  │
-//!   │    ╭──╯                ╰──╯        every ten seconds half of the line: how long is it without a queue?
+//!   │    ╭──╯                ╰──╯        now and then half of the line: how long is it without a queue?
 //!   │ ╭──╯ twice as many per round trip
 //!   └───────────────────────────────► time
 //! ```
@@ -24,8 +24,8 @@ pub(super) const FIRST: u32 = 4;
 const BLIND: u32 = 128;
 /// Fewest requests kept out: one is being answered, one is there when that is done.
 const LEAST: u32 = 2;
-/// Most requests ever out, 32 MiB: 1 Gbit/s over a quarter of a second, and half of the memory that all torrents share. libtorrent 2 and
-/// Transmission 4.1 keep 2,000, rTorrent 2,048 (their `reqq`).
+/// Most requests ever out, 32 MiB: 1 Gbit/s over a quarter of a second, and half of the memory that all torrents share. libtorrent and
+/// Transmission keep 2,000 by now, rTorrent 2,048 (their `reqq`).
 pub const MAX_DEPTH: u32 = 2000;
 /// The same for a peer that does not say how many it keeps. libtorrent and Transmission dare as much.
 pub(super) const UNSAID: u32 = 500;
