@@ -75,8 +75,9 @@ impl Content {
         }
     }
 
-    /// How each file stands; `None` where there is none, and for pad files.
+    /// How each file stands; `None` where there is none, and for pad files. An error when the download folder itself was deleted.
     pub(crate) fn stamps(&self) -> Result<Vec<Option<Stamp>>, DiskError> {
+        self.folder.check_there()?;
         let mut walk = self.folder.walk();
         let mut stamp = |file: &Option<PooledFile>| -> Result<Option<Stamp>, DiskError> {
             let Some(file) = file else { return Ok(None) };
@@ -196,6 +197,37 @@ impl Content {
             }
         }
         Ok(maybe)
+    }
+
+    /// Whether `piece` (`None`: anything) could be written, and how many bytes are free then.
+    pub(crate) fn room(&self, piece: Option<PieceIndex>) -> Option<u64> {
+        self.folder.check_there().ok()?;
+        let range = piece.map(|piece| (self.layout.piece_offset(piece), u64::from(self.layout.piece_length(piece))));
+        for range in range.into_iter().flat_map(|(offset, length)| self.layout.file_ranges(offset, length)) {
+            if let Some(Some(file)) = self.files.get(range.file) {
+                self.folder.check_writable(file.components()).ok()?;
+            }
+        }
+        self.folder.free_bytes().ok()
+    }
+
+    /// The download folder by its path, where another one may be by now; that one is taken when it holds a file that was in the old one,
+    /// or there was none. Then nothing is known of what is in it: an error that says so.
+    pub(crate) fn find_again(&self) -> Result<(), DiskError> {
+        let mut known = self.files.iter().flatten().filter(|file| file.was_there()).peekable();
+        let ours = |there: &Folder| {
+            known.peek().is_none() || known.any(|file| there.find(file.components()).is_ok_and(|found| found.is_some()))
+        };
+        if !self.folder.find_again(ours) {
+            return Ok(());
+        }
+        self.files.iter().flatten().for_each(PooledFile::forget);
+        Err(DiskError { doing: "go on in", path: self.folder.path().to_owned(), fault: DiskFault::FolderReplaced })
+    }
+
+    /// Which file of the torrent is at this path.
+    pub(crate) fn file_at(&self, path: &Path) -> Option<usize> {
+        self.files.iter().position(|file| file.as_ref().is_some_and(|file| file.path() == path))
     }
 
     /// Cuts wanted files that are longer than the torrent says (left over from something else) to their length.

@@ -53,8 +53,11 @@ pub enum Event {
         /// Its exit reason.
         reason: String,
     },
-    /// The disk refused something; the torrent waits and tries again.
+    /// The disk refused something, or works again.
     Disk {
+        /// What has changed.
+        #[serde(rename = "state")]
+        change: DiskChange,
         /// One sentence: what, where, what to do.
         message: String,
     },
@@ -65,6 +68,20 @@ pub enum Event {
         /// One sentence: what, where, what to do.
         message: String,
     },
+}
+
+/// What the disk does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskChange {
+    /// It refuses: the torrent pauses, tries again by itself, and loses nothing.
+    Refuses,
+    /// It takes what it refused: the torrent goes on.
+    Works,
+    /// A file is not what was written to it any more: the torrent looks what is left of it.
+    Lost,
+    /// Finished pieces cannot be read for peers; the others are served.
+    Unreadable,
 }
 
 /// What happened to a connection.

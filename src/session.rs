@@ -24,7 +24,7 @@ use crate::rt::files::DiskError;
 use crate::rt::net::{Listener, NetError};
 use crate::rt::{dice, files, spawn};
 use crate::stats::{PeerStats, Wasted};
-use crate::tables::{Counts, Limits, Mail, SessionTable, State, TorrentTable, lock};
+use crate::tables::{Counts, Limits, Mail, Paused, SessionTable, State, TorrentTable, lock};
 use crate::tree::bt_erl_sup::{self, torrents_sup::torrent_sup};
 use crate::tree::trackers_sup;
 
@@ -119,6 +119,7 @@ impl Session {
                 limits: Limits::new(options.download_limit, options.upload_limit),
                 peers: Default::default(),
                 state: State::Checking.into(),
+                paused: Default::default(),
                 store: Mail::new(),
                 client: Mail::new(),
                 peers_sup: SupervisorRef::new(),
@@ -190,6 +191,8 @@ pub struct Progress {
     /// What it is doing.
     #[serde(flatten)]
     pub state: State,
+    /// Why it pauses, while the disk refuses.
+    pub paused: Option<Paused>,
     /// Pieces of the torrent.
     pub pieces: u32,
     /// Those of them that the wanted files take; all, when all files are wanted.
@@ -259,6 +262,7 @@ impl Torrent {
         let served = lock(&self.table.peers).values().filter(|peer| load(&peer.uploaded) > 0).count() as u32;
         Progress {
             state: lock(&self.table.state).clone(),
+            paused: lock(&self.table.paused).clone(),
             pieces: layout.pieces(),
             pieces_wanted: self.table.selection.count(),
             pieces_finished: counts.pieces_finished.load(Ordering::Relaxed),

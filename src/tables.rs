@@ -21,7 +21,7 @@ use crate::protocol::bucket::Throttle;
 use crate::protocol::giving::Giving;
 use crate::protocol::{Book, InfoHash, Metainfo, PeerId, PeerKey, Selection, Vault};
 use crate::rt::blocks::{Block, BlockPool, Budget};
-use crate::rt::files::FilePool;
+use crate::rt::files::{DiskError, FilePool};
 use crate::rt::net::Listener;
 use crate::stats::{PeerCounts, WastedCounts};
 use crate::tree::{Announced, Announcer};
@@ -153,6 +153,8 @@ pub(crate) struct TorrentTable {
     /// Written by `client`: the connections that have shaken hands.
     pub(crate) peers: Mutex<BTreeMap<PeerKey, Arc<PeerCounts>>>,
     pub(crate) state: Mutex<State>,
+    /// Written by `store`: why nothing is asked of peers, while the disk refuses.
+    pub(crate) paused: Mutex<Option<Paused>>,
     pub(crate) store: Mail<store::Msg>,
     pub(crate) client: Mail<client::Msg>,
     pub(crate) peers_sup: SupervisorRef,
@@ -174,6 +176,23 @@ pub enum State {
         /// One sentence: what, where, what to do.
         message: String,
     },
+}
+
+/// Why a torrent pauses, until the disk takes again what it refused.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Paused {
+    /// A few words: "no space left".
+    pub reason: String,
+    /// One sentence: what, where, what to do.
+    pub message: String,
+}
+
+impl Paused {
+    pub(crate) fn because(error: &DiskError) -> Self {
+        let fault = error.fault.to_string();
+        let reason = fault.split(';').next().unwrap_or_default().to_owned();
+        Self { reason, message: error.to_string() }
+    }
 }
 
 /// Numbers of one torrent, for progress and announces. All in bytes unless named otherwise.

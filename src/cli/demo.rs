@@ -178,7 +178,7 @@ async fn seeding(events: &Events) -> Result<(), Fault> {
             Event::Tracker { outcome: TrackerOutcome::Announced { .. }, .. } => announced = true,
             Event::Tracker { outcome: TrackerOutcome::Failed { reason, .. }, .. }
             | Event::Failed { message: reason }
-            | Event::Disk { message: reason } => return Err(Fault::Demo { reason }),
+            | Event::Disk { message: reason, .. } => return Err(Fault::Demo { reason }),
             _ => {}
         }
         if complete && announced {

@@ -7,7 +7,7 @@
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 
-use bt_erl::{Event, PeerChange, PeerStats, Progress, TrackerOutcome, Wasted};
+use bt_erl::{DiskChange, Event, PeerChange, PeerStats, Progress, TrackerOutcome, Wasted};
 use serde::Serialize;
 
 use super::progress::{eta, ratio};
@@ -63,7 +63,7 @@ pub(crate) enum Line {
         peers_unchoked: u32,
         peers_known: u32,
         restarts: u64,
-        /// Why, when `state` is `failed`.
+        /// Why, when `state` is `paused` or `failed`.
         reason: Option<String>,
     },
     /// After a second, then every ten: how each connection stands.
@@ -84,8 +84,8 @@ pub(crate) enum Line {
     },
     /// A supervisor restarted a process.
     Restart { path: String, reason: String },
-    /// The disk refused something; the torrent waits and goes on by itself when it can.
-    Disk { message: String },
+    /// The disk refused something (the torrent waits and goes on by itself when it can), or works again.
+    Disk { state: DiskChange, message: String },
     /// Everything is on disk. Last line, unless `--seed`.
     Complete {
         bytes: u64,
@@ -128,7 +128,7 @@ impl Line {
             Event::Peer { address, change } => Line::Peer { address, change },
             Event::Tracker { url, outcome } => Line::Tracker { url, outcome },
             Event::Restart { path, reason } => Line::Restart { path, reason },
-            Event::Disk { message } => Line::Disk { message },
+            Event::Disk { change, message } => Line::Disk { state: change, message },
             Event::Complete | Event::Failed { .. } => return None,
         };
         Some(line)
@@ -136,11 +136,13 @@ impl Line {
 
     /// The line for the figures of this moment.
     pub(crate) fn of_progress(progress: &Progress) -> Self {
-        let (state, reason) = match &progress.state {
-            bt_erl::State::Checking => (State::Checking, None),
-            bt_erl::State::Downloading => (State::Downloading, None),
-            bt_erl::State::Complete => (State::Complete, None),
-            bt_erl::State::Failed { message } => (State::Failed, Some(message.clone())),
+        use bt_erl::State as Now;
+        let (state, reason) = match (&progress.paused, &progress.state) {
+            (Some(paused), Now::Checking | Now::Downloading) => (State::Paused, Some(paused.message.clone())),
+            (_, Now::Checking) => (State::Checking, None),
+            (_, Now::Downloading) => (State::Downloading, None),
+            (_, Now::Complete) => (State::Complete, None),
+            (_, Now::Failed { message }) => (State::Failed, Some(message.clone())),
         };
         Line::Progress {
             state,
@@ -206,6 +208,8 @@ fn to_thousandths(number: f64) -> f64 {
 pub(crate) enum State {
     Checking,
     Downloading,
+    /// The disk refuses.
+    Paused,
     Complete,
     Failed,
 }

@@ -195,16 +195,22 @@ fn facts(progress: &Progress, width: usize) -> String {
     let unchoked = format!("{} unchoked", progress.peers_unchoked);
     let restarts = count(progress.restarts, "restart");
     // Importance first, then the text; printed in this order.
-    let mut facts: Vec<(u8, String)> = match &progress.state {
-        State::Checking => vec![
+    let mut facts: Vec<(u8, String)> = match (&progress.paused, &progress.state) {
+        (Some(paused), State::Checking | State::Downloading) => vec![
+            (0, format!("paused: {}", clean(&paused.reason))),
+            (1, format!("{finished}/{pieces} pieces")),
+            (3, bytes),
+            (2, peers),
+        ],
+        (_, State::Checking) => vec![
             (0, "checking what is here".to_owned()),
             (1, format!("{finished}/{pieces} pieces right")),
             (2, format!("{} of {}", ByteSize(progress.bytes_checked), ByteSize(progress.bytes_total))),
         ],
-        State::Failed { message } => {
+        (_, State::Failed { message }) => {
             vec![(0, format!("failed: {}", clean(message))), (1, format!("{finished}/{pieces} pieces")), (2, peers)]
         }
-        State::Complete => vec![
+        (_, State::Complete) => vec![
             (0, "seeding".to_owned()),
             (1, format!("↑ {}", rate(progress.upload_rate))),
             (2, format!("ratio {}", ratio(progress))),
@@ -213,7 +219,7 @@ fn facts(progress: &Progress, width: usize) -> String {
             (4, unchoked),
             (6, restarts),
         ],
-        State::Downloading => {
+        (_, State::Downloading) => {
             let mut facts = vec![(0, format!("{finished}/{pieces} pieces")), (8, bytes)];
             if progress.download_rate > 0 {
                 facts.push((1, format!("↓ {}", rate(progress.download_rate))));
@@ -256,6 +262,7 @@ mod tests {
     fn downloading() -> Progress {
         Progress {
             state: State::Downloading,
+            paused: None,
             pieces: 2048,
             pieces_wanted: 2048,
             pieces_finished: 1234,

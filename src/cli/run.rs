@@ -19,9 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bt_erl::protocol::Metainfo;
-use bt_erl::rt::signals::{Signal, Signals};
+use bt_erl::rt::signals::{Signal, Signals, survive_file_size_limit};
 use bt_erl::rt::{clock, spawn};
-use bt_erl::{Event, Events, Outcome, PeerChange, Session, Torrent};
+use bt_erl::{DiskChange, Event, Events, Outcome, PeerChange, Session, Torrent};
 use futures::{FutureExt, StreamExt, pin_mut, select_biased};
 
 pub(crate) use self::ended::{Seeded, Summary};
@@ -75,6 +75,7 @@ pub(crate) fn run(args: &RunArgs) -> Ending {
 }
 
 async fn download(args: &RunArgs, screen: &Screen, lines: &mut Option<JsonLines<Stdout>>) -> Result<Ending, Fault> {
+    survive_file_size_limit();
     let mut signals = signals()?;
     let mut begun = None;
     let started = {
@@ -256,7 +257,9 @@ impl Download<'_> {
                     self.met.insert(*address);
                 }
             }
-            Event::Disk { message } => {
+            Event::Disk { change: DiskChange::Works, message } => self.screen.say(message),
+            Event::Disk { change: DiskChange::Lost | DiskChange::Unreadable, .. } => {}
+            Event::Disk { change: DiskChange::Refuses, message } => {
                 if let Some(stall) = &mut self.stall {
                     stall.disk_refused(message);
                 }

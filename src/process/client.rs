@@ -53,8 +53,12 @@ pub(crate) enum Msg {
     Bad { piece: PieceIndex, sources: Vec<SocketAddr> },
     /// From `piece_worker`: now that `piece` has passed, these are known to have sent wrong blocks of it before.
     Liars { piece: PieceIndex, liars: Vec<SocketAddr> },
-    /// From `file_worker`, answering `Trim`: no file is longer than the torrent says.
+    /// From `store`: every file is exactly as long as the torrent says.
     Trimmed,
+    /// From `store`: the disk refused `piece` and there is no memory to keep it, or it cannot be hashed: it is fetched again.
+    Dropped { piece: PieceIndex },
+    /// From `store`: the disk takes again what it refused; grants may go on.
+    DiskWorks,
     /// From `peers_sup`, when it starts: no address is held by a process; call.
     PeersUp,
     /// From `peer`: connected and shaken hands; answered by `Welcome` or `Close`.
@@ -258,6 +262,8 @@ impl Client {
             }
             Msg::Down { key, down } => self.left(key, &down),
             Msg::Trimmed => self.complete(),
+            Msg::Dropped { piece } => self.dropped(piece),
+            Msg::DiskWorks => self.freed = true,
             Msg::PeersUp | Msg::Called => self.call(),
             Msg::Found { addresses, source } => {
                 note(&self.torrent, &addresses, source);

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use supervisors::{Addr, BlockingProcess, Exit, fault_point};
 
 use super::piece_worker::Job;
-use super::{client, peer, store};
-use crate::protocol::{BLOCK_BYTES, BlockRange};
+use super::{peer, store};
+use crate::protocol::{BLOCK_BYTES, BlockRange, PieceIndex};
 use crate::rt::blocks::Block;
+use crate::rt::files::DiskError;
 use crate::tables::{SessionTable, TorrentTable};
 
 pub(crate) use keep::Keep;
@@ -27,6 +28,8 @@ pub(crate) enum Msg {
     Survey(Survey),
     /// From `store`, now and then and when it stops: write down how the torrent stands.
     Keep(Keep),
+    /// From `store`, while the disk refuses: has that a chance to change?
+    Look(Look),
     /// From `client`, when every piece is finished: cut files that are longer than the torrent says (left over from something else).
     Trim(Trim),
 }
@@ -74,6 +77,27 @@ impl Drop for Survey {
     }
 }
 
+/// Looks whether something could be written; answered also when a worker crashes with it.
+pub(crate) struct Look {
+    torrent: Arc<TorrentTable>,
+    /// What is to be written; `None`: something else.
+    piece: Option<PieceIndex>,
+    found: Result<(), DiskError>,
+    free: Option<u64>,
+}
+
+impl Look {
+    pub(crate) fn new(torrent: Arc<TorrentTable>, piece: Option<PieceIndex>) -> Self {
+        Self { torrent, piece, found: Ok(()), free: None }
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.torrent.store.cast(store::Msg::Room { found: self.found.clone(), free: self.free });
+    }
+}
+
 /// If a worker crashes with it, it is asked again.
 pub(crate) struct Trim {
     torrent: Arc<TorrentTable>,
@@ -109,13 +133,15 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
                 torrent.store.cast(surveyed);
             }
             Msg::Keep(keep) => keep.work(),
+            Msg::Look(mut look) => {
+                look.found = look.torrent.content.find_again();
+                look.free = look.torrent.content.room(look.piece);
+            }
             Msg::Trim(mut trim) => {
                 fault_point!("file_worker.trim");
-                if let Err(error) = trim.torrent.content.trim() {
-                    log::warn!("a file stays longer than the torrent says: {error}");
-                }
+                let trimmed = trim.torrent.content.trim();
                 trim.answered = true;
-                trim.torrent.client.cast(client::Msg::Trimmed);
+                trim.torrent.store.cast(store::Msg::Trimmed { trimmed });
             }
         }
     }
@@ -162,6 +188,6 @@ fn answer(session: &SessionTable, read: Read) {
     }
     match read.torrent.content.read(offset, blocks.iter_mut().map(|b| &mut b[..])) {
         Ok(()) => read.answer(blocks),
-        Err(error) => log::warn!("cannot serve a finished piece: {error}"),
+        Err(error) => read.torrent.store.cast(store::Msg::NotRead { error }),
     }
 }

@@ -12,6 +12,7 @@ use supervisors::{BlockingProcess, Exit, ExitReason, fault_point};
 use super::{client, file_worker, store};
 use crate::protocol::{BLOCK_BYTES, PieceIndex, Whole};
 use crate::rt::blocks::Block;
+use crate::rt::files::DiskError;
 use crate::tables::{SessionTable, TorrentTable};
 
 /// What a piece worker is asked to do.
@@ -65,9 +66,13 @@ impl Check {
         Self { torrent, piece, answered: false }
     }
 
-    fn answer(mut self, good: bool) {
+    fn answer(mut self, checked: Result<bool, DiskError>) {
         self.answered = true;
-        self.torrent.store.cast(store::Msg::Checked { piece: self.piece, good });
+        let piece = self.piece;
+        self.torrent.store.cast(match checked {
+            Ok(good) => store::Msg::Checked { piece, good },
+            Err(error) => store::Msg::NotChecked { piece, error },
+        });
     }
 }
 
@@ -86,8 +91,8 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
         match process.recv(&session.piece_jobs.mailbox)? {
             Msg::Hash(job) => hash(session, job),
             Msg::Check(check) => {
-                let good = check_on_disk(process, &check, session)?;
-                check.answer(good);
+                let checked = check_on_disk(process, &check, session)?;
+                check.answer(checked);
             }
         }
     }
@@ -123,8 +128,13 @@ fn block_hash(block: &Block) -> [u8; 20] {
     Sha1::digest(&block[..]).into()
 }
 
-/// Reads the piece in slices of 1 MiB and compares its hash. What cannot be read is not there.
-fn check_on_disk(process: &BlockingProcess, check: &Check, session: &SessionTable) -> Result<bool, ExitReason> {
+/// Reads the piece in slices of 1 MiB and compares its hash. What is not there, or cannot be read because the disk is bad, is not
+/// right; `Err`: it may be, but it may not be read now.
+fn check_on_disk(
+    process: &BlockingProcess,
+    check: &Check,
+    session: &SessionTable,
+) -> Result<Result<bool, DiskError>, ExitReason> {
     const SLICE: u32 = 64 * BLOCK_BYTES;
     let (torrent, piece) = (&check.torrent, check.piece);
     fault_point!("piece_worker.check", piece = piece);
@@ -142,13 +152,15 @@ fn check_on_disk(process: &BlockingProcess, check: &Check, session: &SessionTabl
             left -= block.len() as u32;
             blocks.push(block);
         }
-        if torrent.content.read(offset + u64::from(done), blocks.iter_mut().map(|b| &mut b[..])).is_err() {
-            return Ok(false);
+        match torrent.content.read(offset + u64::from(done), blocks.iter_mut().map(|b| &mut b[..])) {
+            Ok(()) => {}
+            Err(error) if error.is_refusal() => return Ok(Err(error)),
+            Err(_) => return Ok(Ok(false)),
         }
         blocks.iter().for_each(|block| sha1.update(&block[..]));
         done += now;
     }
     torrent.counts.checked.fetch_add(u64::from(length), Ordering::Relaxed);
     let found: [u8; 20] = sha1.finalize().into();
-    Ok(torrent.metainfo.hashes.get(piece) == &found)
+    Ok(Ok(torrent.metainfo.hashes.get(piece) == &found))
 }

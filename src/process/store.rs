@@ -4,6 +4,7 @@
 //! Lost on restart: nothing that has arrived. Its memory (`protocol::Vault`) is a table that outlives it; the check of what was on
 //! disk goes on where it stopped. It opens no file and hashes nothing: workers do.
 
+mod disk;
 mod keeping;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -24,15 +25,13 @@ use crate::rt::blocks::Block;
 use crate::rt::clock;
 use crate::rt::files::DiskError;
 use crate::tables::{State, TorrentTable, lock};
+use disk::{Refused, Trial, Work};
 use keeping::Keeping;
 
 /// Pieces that are read and hashed at once during the first check, per worker.
 const CHECKS_PER_WORKER: usize = 4;
 /// Workers that may crash with a piece before it is thrown away and fetched again.
 const MAX_CRASHES: u32 = 3;
-/// First wait after the disk refused a write; doubles up to [`MAX_DISK_WAIT`].
-const FIRST_DISK_WAIT: Duration = Duration::from_secs(1);
-const MAX_DISK_WAIT: Duration = Duration::from_secs(60);
 
 /// What the store is told.
 pub(crate) enum Msg {
@@ -46,15 +45,24 @@ pub(crate) enum Msg {
     Checked { piece: PieceIndex, good: bool },
     /// From a dying `piece_worker`: nobody knows yet.
     Unchecked { piece: PieceIndex },
+    /// From `piece_worker`, during the check: the disk refused to be read.
+    NotChecked { piece: PieceIndex, error: DiskError },
     /// From `file_worker`: the pieces that may be on disk; the others need no check.
     /// `resumed`: what the last run left, and how far it can be believed.
     Surveyed { found: Result<Bitfield, DiskError>, resumed: Option<Box<(Resume, Trust)>> },
     /// From `file_worker`: a record for the next run is written, or is not.
-    Kept { number: u64, kept: bool },
+    Kept { number: u64, kept: Result<(), Option<DiskError>> },
     /// From `file_worker`: the piece is on disk.
     Written { piece: PieceIndex, sources: Vec<SocketAddr> },
     /// From `file_worker`: the disk refused.
     NotWritten { whole: Whole<Block, SocketAddr>, error: DiskError },
+    /// From `file_worker`: a finished piece could not be read for a peer.
+    NotRead { error: DiskError },
+    /// From `file_worker`, answering `Trim`: no file is longer than the torrent says, or the disk refused.
+    Trimmed { trimmed: Result<(), DiskError> },
+    /// From `file_worker`, answering `Look`: whether the folder is the one that it was, and bytes that are free; `None`: nothing may
+    /// be written.
+    Room { found: Result<(), DiskError>, free: Option<u64> },
     /// From a dying worker: the piece it had in hand.
     Returned { whole: Whole<Block, SocketAddr>, crashes: u32 },
 }
@@ -66,11 +74,8 @@ struct Store {
     surveyed: bool,
     to_check: VecDeque<PieceIndex>,
     checking: BTreeSet<PieceIndex>,
-    /// Pieces that the disk refused, to be written again.
-    refused: Vec<Whole<Block, SocketAddr>>,
-    disk_wait: Duration,
-    /// When the refused pieces are written again.
-    retry_at: Duration,
+    /// What the disk refused, to be tried again.
+    refused: Refused,
     /// What it had on disk is there no longer: it ends, and the next incarnation looks what is left.
     lost: Option<DiskError>,
     keeping: Keeping,
@@ -86,9 +91,7 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
         surveyed: false,
         to_check: VecDeque::new(),
         checking: BTreeSet::new(),
-        refused: Vec::new(),
-        disk_wait: FIRST_DISK_WAIT,
-        retry_at: Duration::ZERO,
+        refused: Refused::new(),
         lost: None,
         keeping: Keeping::new(clock::since_start()),
     };
@@ -103,10 +106,9 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
     // down what the next run has to know.
     while !(stopping && (store.waits_for_nobody() || store.has_ended_its_work())) {
         if let Some(error) = store.lost.take() {
-            return Err(ExitReason::Error(error.to_string()));
+            return Err(ExitReason::environment(error));
         }
-        let retry = Some(store.retry_at).filter(|_| !store.refused.is_empty());
-        let due = retry.into_iter().chain(store.keeping.due()).min();
+        let due = store.refused.due().into_iter().chain(store.keeping.due()).min();
         let again = async {
             match due {
                 Some(due) => clock::sleep(due.saturating_sub(clock::since_start())).await,
@@ -120,9 +122,7 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
                 None => return Ok(()),
             },
             () = Box::pin(again).fuse() => {
-                if retry.is_some_and(|at| at <= clock::since_start()) {
-                    store.write_again();
-                }
+                store.look_if_due();
                 store.keep_if_due();
             }
         }
@@ -137,7 +137,7 @@ impl Store {
     }
 
     fn has_ended_its_work(&mut self) -> bool {
-        lock(&self.torrent.vault).in_hand().count() <= self.refused.len() && self.has_kept_the_last()
+        lock(&self.torrent.vault).in_hand().count() <= self.refused.writes() && self.has_kept_the_last()
     }
 
     fn handle(&mut self, message: Msg) {
@@ -154,6 +154,9 @@ impl Store {
             }
             Msg::Surveyed { found: Ok(maybe), resumed } => {
                 self.surveyed = true;
+                self.went_well(&Trial::Survey);
+                let gone: Vec<u32> = lock(&self.torrent.vault).have().iter_ones().filter(|n| !maybe.get(*n)).collect();
+                self.forget(gone.into_iter().map(PieceIndex));
                 let maybe = match resumed {
                     Some(resumed) => self.resume(*resumed, &maybe),
                     None => maybe,
@@ -164,9 +167,10 @@ impl Store {
                 self.torrent.counts.checked.store(skipped, Ordering::Relaxed);
                 self.check_more();
             }
-            Msg::Surveyed { found: Err(error), .. } => self.torrent.fail(error.to_string()),
+            Msg::Surveyed { found: Err(error), .. } => self.refused(Work::Survey, &error),
             Msg::Checked { piece, good } => {
                 self.checking.remove(&piece);
+                self.went_well(&Trial::Check(piece));
                 if good {
                     self.finish(piece);
                 }
@@ -177,13 +181,22 @@ impl Store {
                 self.to_check.push_back(piece);
                 self.check_more();
             }
+            Msg::NotChecked { piece, error } => self.refused(Work::Check(piece), &error),
             Msg::Kept { number, kept } => self.kept(number, kept),
             Msg::Written { piece, sources } => {
-                self.disk_wait = FIRST_DISK_WAIT;
                 self.finish(piece);
                 self.torrent.client.cast(client::Msg::Finished { piece, sources });
+                self.went_well(&Trial::Write(piece));
             }
-            Msg::NotWritten { whole, error } => self.refused(whole, &error),
+            Msg::NotWritten { whole, error } => self.refused(Work::Write(whole), &error),
+            Msg::NotRead { error } => self.not_read(&error),
+            Msg::Trimmed { trimmed: Ok(()) } => {
+                self.went_well(&Trial::Trim);
+                self.torrent.client.cast(client::Msg::Trimmed);
+            }
+            Msg::Trimmed { trimmed: Err(error) } => self.refused(Work::Trim, &error),
+            Msg::Room { found: Ok(()), free } => self.looked(free),
+            Msg::Room { found: Err(error), .. } => self.lose(&error),
             Msg::Returned { whole, crashes } if crashes < MAX_CRASHES => {
                 let job = Job::new(self.torrent.clone(), whole, crashes);
                 self.torrent.session.piece_jobs.cast(piece_worker::Msg::Hash(job));
@@ -191,7 +204,8 @@ impl Store {
             Msg::Returned { whole, .. } => {
                 log::error!("piece {} crashed {MAX_CRASHES} workers; it is fetched again", whole.piece);
                 lock(&self.torrent.vault).failed(whole.piece, None);
-                self.torrent.client.cast(client::Msg::Bad { piece: whole.piece, sources: Vec::new() });
+                self.torrent.client.cast(client::Msg::Dropped { piece: whole.piece });
+                self.went_well(&Trial::Write(whole.piece));
             }
         }
     }
@@ -235,41 +249,6 @@ impl Store {
         let bytes = u64::from(self.torrent.metainfo.layout.piece_length(piece));
         counts.finished.fetch_add(bytes, Ordering::Relaxed);
         self.changed();
-    }
-
-    fn refused(&mut self, whole: Whole<Block, SocketAddr>, error: &DiskError) {
-        if error.content_lost() {
-            return self.lose(error);
-        }
-        if self.refused.is_empty() {
-            self.retry_at = clock::since_start() + self.disk_wait;
-            let wait = self.disk_wait.as_secs();
-            log::warn!("{error}; trying again in {wait} s");
-            self.torrent.tell(Event::Disk { message: error.to_string() });
-        }
-        self.refused.push(whole);
-    }
-
-    /// Somebody took away or shortened a file under us: nothing that was finished can be believed.
-    fn lose(&mut self, error: &DiskError) {
-        log::warn!("{error}; everything is checked again");
-        self.torrent.tell(Event::Disk { message: error.to_string() });
-        lock(&self.torrent.vault).forget();
-        let counts = &self.torrent.counts;
-        counts.finished.store(0, Ordering::Relaxed);
-        counts.pieces_finished.store(0, Ordering::Relaxed);
-        *lock(&self.torrent.state) = State::Checking;
-        self.torrent.checked.store(false, Ordering::Release);
-        self.changed();
-        self.lost = Some(error.clone());
-    }
-
-    fn write_again(&mut self) {
-        self.disk_wait = (self.disk_wait * 2).min(MAX_DISK_WAIT);
-        for whole in self.refused.drain(..) {
-            let job = Job::new(self.torrent.clone(), whole, 0);
-            self.torrent.session.file_jobs.cast(file_worker::Msg::Write(job));
-        }
     }
 
     fn check_more(&mut self) {

@@ -217,7 +217,14 @@ impl Picker {
         }
     }
 
-    /// A piece failed its hash (or was lost before it reached the disk): all of its blocks are wanted again, from one peer alone,
+    /// A piece was lost before it reached the disk: all of its blocks are wanted again.
+    pub fn dropped(&mut self, piece: PieceIndex) {
+        if self.open.close(piece) {
+            self.waiting.insert(piece.0);
+        }
+    }
+
+    /// A piece failed its hash: all of its blocks are wanted again, from one peer alone,
     /// so that the next failure names its author.
     pub fn failed(&mut self, piece: PieceIndex) {
         if self.open.close(piece) {

@@ -185,9 +185,9 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
         }
     }
 
-    /// The content is not what was written any more: nothing is finished until it has been checked again.
-    pub fn forget(&mut self) {
-        self.have = Bitfield::new(self.layout.pieces());
+    /// The content of `piece` is not what was written any more: it is finished no longer. True when it was.
+    pub fn forget(&mut self, piece: PieceIndex) -> bool {
+        self.have.clear(piece.0)
     }
 
     /// After a restart: forgets pieces in hand whose job no longer exists (its result was lost with the crash).

@@ -66,6 +66,16 @@ impl Signals {
     }
 }
 
+/// Takes over SIGXFSZ, whose default action ends the program when a file would become larger than it may be (`ulimit -f`): the write then
+/// fails like any other.
+pub fn survive_file_size_limit() {
+    #[cfg(unix)]
+    {
+        static TAKEN: std::sync::OnceLock<Option<async_signal::Signals>> = std::sync::OnceLock::new();
+        TAKEN.get_or_init(|| async_signal::Signals::new([async_signal::Signal::Xfsz]).ok());
+    }
+}
+
 /// SIGUSR1: somebody asks how things stand. Taken over from the first call on, because its default action ends the program.
 #[derive(Debug)]
 pub struct Questions {

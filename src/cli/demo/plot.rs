@@ -158,7 +158,7 @@ impl<'a> Plot<'a> {
                     Act::Doomed { .. } | Act::Down { .. } | Act::Over => {}
                 }
             }
-            Event::Failed { message } | Event::Disk { message } => {
+            Event::Failed { message } | Event::Disk { message, .. } => {
                 return Err(Fault::Demo { reason: message.clone() });
             }
             _ => {}

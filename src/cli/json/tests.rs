@@ -79,7 +79,11 @@ fn samples() -> Vec<Line> {
             path: "bt_erl_sup/torrents_sup/6f7d2e3c/peers_sup/peer 192.0.2.7:6881".into(),
             reason: "connection reset".into(),
         },
-        Line::Disk { message: "no space left in /srv/media".into() },
+        Line::Disk {
+            state: DiskChange::Refuses,
+            message: "cannot write /srv/media/debian.iso: no space left; free some space or choose another folder"
+                .into(),
+        },
         Line::Complete {
             bytes: 393216000,
             downloaded: 361758720,
@@ -143,7 +147,7 @@ fn every_event_has_exactly_one_example() {
 #[test]
 fn a_line_is_one_line_whatever_a_remote_party_wrote() {
     let mut out = Vec::new();
-    JsonLines::new(&mut out).write(&Line::Disk { message: "a\nb\u{1b}[31m".into() });
+    JsonLines::new(&mut out).write(&Line::Disk { state: DiskChange::Works, message: "a\nb\u{1b}[31m".into() });
     assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
     assert!(!out.contains(&0x1b));
 }

@@ -59,6 +59,7 @@ mod tests {
     fn progress(state: State, checked: u64, downloaded: u64) -> Progress {
         Progress {
             state,
+            paused: None,
             pieces: 8,
             pieces_wanted: 8,
             pieces_finished: 0,

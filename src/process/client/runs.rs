@@ -45,7 +45,18 @@ impl Client {
         self.leases.retain(|piece, _| self.picker.is_open(*piece));
     }
 
+    /// Its blocks are not in memory any more, through nobody's fault.
+    pub(super) fn dropped(&mut self, piece: PieceIndex) {
+        self.leases.remove(&piece);
+        self.picker.dropped(piece);
+        self.freed = true;
+    }
+
     pub(super) fn grant(&mut self, key: PeerKey) {
+        if lock(&self.torrent.paused).is_some() {
+            self.waiting.insert(key);
+            return;
+        }
         let Some(connection) = self.peers.get_mut(&key) else { return };
         let budget = &self.torrent.session.budget;
         // Incomplete pieces that only departed peers had may fill the budget; then one more is the only way on.

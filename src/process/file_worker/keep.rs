@@ -22,20 +22,17 @@ pub(crate) struct Keep {
     number: u64,
     /// Nothing is written to the torrent's files any more, and there is no time to sync them.
     last: bool,
-    kept: bool,
+    kept: Result<(), Option<DiskError>>,
 }
 
 impl Keep {
     pub(crate) fn new(torrent: Arc<TorrentTable>, last: bool) -> Self {
         let number = torrent.counts.records.fetch_add(1, Ordering::AcqRel) + 1;
-        Self { torrent, number, last, kept: false }
+        Self { torrent, number, last, kept: Err(None) }
     }
 
     pub(super) fn work(mut self) {
-        match self.write() {
-            Ok(()) => self.kept = true,
-            Err(error) => log::warn!("the next run will not know what is finished: {error}"),
-        }
+        self.kept = self.write().map_err(Some);
     }
 
     /// In this order: how the files stand; what is finished; that is synced; how the files stand now; the record. So whatever is in
@@ -76,7 +73,7 @@ impl Keep {
 
 impl Drop for Keep {
     fn drop(&mut self) {
-        self.torrent.store.cast(store::Msg::Kept { number: self.number, kept: self.kept });
+        self.torrent.store.cast(store::Msg::Kept { number: self.number, kept: self.kept.clone() });
     }
 }
 

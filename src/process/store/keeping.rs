@@ -29,12 +29,14 @@ pub(super) struct Keeping {
     under_way: Option<u64>,
     /// The last one was asked for.
     ended: bool,
+    /// It was said that no record can be written.
+    complained: bool,
 }
 
 impl Keeping {
     pub(super) fn new(now: Duration) -> Self {
         let (next, next_totals) = (now + KEEP_EVERY, now + TOTALS_EVERY);
-        Self { changed: false, totals: [0; 2], next, next_totals, under_way: None, ended: false }
+        Self { changed: false, totals: [0; 2], next, next_totals, under_way: None, ended: false, complained: false }
     }
 
     /// When [`Store::keep_if_due`] has something to do, as far as it is known now.
@@ -78,10 +80,18 @@ impl Store {
         self.torrent.session.file_jobs.cast(file_worker::Msg::Keep(keep));
     }
 
-    pub(super) fn kept(&mut self, number: u64, kept: bool) {
+    /// A record is written, or is not: that is said once, and not with each try.
+    pub(super) fn kept(&mut self, number: u64, kept: Result<(), Option<DiskError>>) {
         if self.keeping.under_way == Some(number) {
             self.keeping.under_way = None;
-            self.keeping.changed |= !kept;
+            self.keeping.changed |= kept.is_err();
+        }
+        match kept {
+            Ok(()) => self.keeping.complained = false,
+            Err(Some(error)) if !std::mem::replace(&mut self.keeping.complained, true) => {
+                log::warn!("the next run will have to check what is finished: {error}");
+            }
+            Err(_) => {}
         }
     }
 

@@ -41,8 +41,12 @@ pub enum DiskFault {
     TooLarge,
     /// The file ends before what was asked for: somebody shortened it.
     Short,
-    /// The file was deleted while we had it open.
+    /// The file was deleted or replaced while we had it open.
     Vanished,
+    /// The folder that everything is in was deleted, or its disk was taken out. What is in it may be as it was.
+    FolderGone,
+    /// Another folder has the place of the one that was there.
+    FolderReplaced,
     /// This OS process or the machine has no file descriptor left.
     TooManyOpenFiles,
     /// Anything else (a failing disk, mostly), in the operating system's words.
@@ -57,29 +61,36 @@ impl DiskError {
         Self { doing, path: path.to_owned(), fault: fault.into() }
     }
 
-    /// True when the same call may succeed later without anybody changing the torrent: wait and try again.
-    pub fn may_pass(&self) -> bool {
+    /// True when this says nothing about what is on the disk: the content may be there, but nobody may look at it now.
+    pub fn is_refusal(&self) -> bool {
         match self.fault {
             DiskFault::Full
             | DiskFault::ReadOnly
             | DiskFault::Denied
-            | DiskFault::Missing
-            | DiskFault::TooManyOpenFiles
-            | DiskFault::Io { .. } => true,
-            DiskFault::NotADirectory
+            | DiskFault::FolderGone
+            | DiskFault::TooManyOpenFiles => true,
+            DiskFault::Missing
+            | DiskFault::NotADirectory
             | DiskFault::NotAFile
             | DiskFault::Symlink
             | DiskFault::BadName
             | DiskFault::NameTooLong
             | DiskFault::TooLarge
             | DiskFault::Short
-            | DiskFault::Vanished => false,
+            | DiskFault::Vanished
+            | DiskFault::FolderReplaced
+            | DiskFault::Io { .. } => false,
         }
+    }
+
+    /// True when no wait will help: this torrent cannot be on this file system.
+    pub fn is_hopeless(&self) -> bool {
+        matches!(self.fault, DiskFault::BadName | DiskFault::NameTooLong)
     }
 
     /// True when the content of the file is no longer what was written to it: its pieces have to be checked again.
     pub fn content_lost(&self) -> bool {
-        matches!(self.fault, DiskFault::Missing | DiskFault::Short | DiskFault::Vanished)
+        matches!(self.fault, DiskFault::Missing | DiskFault::Short | DiskFault::Vanished | DiskFault::FolderReplaced)
     }
 }
 
@@ -105,9 +116,13 @@ impl fmt::Display for DiskFault {
             }
             Self::BadName => "that is not a name for a file",
             Self::NameTooLong => "the name is too long for this file system; choose a folder with a shorter path",
-            Self::TooLarge => "the file would be too large for this file system; choose a folder on another one",
-            Self::Short => "the file ends too early, something shortened it; check it again",
-            Self::Vanished => "the file was deleted while it was in use; check it again",
+            Self::TooLarge => {
+                "the file would be larger than it may be; choose a folder on another file system or raise the limit (ulimit -f)"
+            }
+            Self::Short => "the file ends too early, something shortened it",
+            Self::Vanished => "the file was deleted or replaced while it was in use",
+            Self::FolderGone => "the folder is not there any more; put it back or start again",
+            Self::FolderReplaced => "another folder is in its place",
             Self::TooManyOpenFiles => "too many open files; raise the limit (ulimit -n)",
             Self::Io { message } => return write!(f, "{message}; check the disk"),
         })

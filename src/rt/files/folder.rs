@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::system::Dir;
 use super::{Access, DiskError, DiskFault, Kind, Walk};
@@ -24,7 +24,7 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    pub(super) root: Dir,
+    root: RwLock<Arc<Dir>>,
 }
 
 impl Folder {
@@ -40,7 +40,45 @@ impl Folder {
     /// Opens the folder `path`, which has to be there.
     pub fn open_existing(path: &Path) -> Result<Arc<Self>, DiskError> {
         let root = Dir::open_root(path).map_err(|error| DiskError::new("open the folder", path, error))?;
-        Ok(Arc::new(Self { path: path.to_owned(), root }))
+        Ok(Arc::new(Self::at(path, root)))
+    }
+
+    fn at(path: &Path, root: Dir) -> Self {
+        Self { path: path.to_owned(), root: RwLock::new(Arc::new(root)) }
+    }
+
+    pub(super) fn root(&self) -> Arc<Dir> {
+        self.root.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An error when the folder itself was deleted.
+    pub fn check_there(&self) -> Result<(), DiskError> {
+        let fault = match self.root().is_deleted() {
+            Ok(false) => return Ok(()),
+            Ok(true) => DiskFault::FolderGone,
+            Err(error) => error.into(),
+        };
+        Err(DiskError::new("use", &self.path, fault))
+    }
+
+    /// Bytes that are free on its file system.
+    pub fn free_bytes(&self) -> Result<u64, DiskError> {
+        self.root().free_bytes().map_err(|error| DiskError::new("look at", &self.path, error))
+    }
+
+    /// Follows its path again, which may lead to another folder by now (a copy that was put back, a disk that was mounted anew). That
+    /// one is taken if it is `ours`; true when it was.
+    pub fn find_again(&self, ours: impl FnOnce(&Self) -> bool) -> bool {
+        let Ok(there) = Dir::open_root(&self.path) else { return false };
+        if there.is_same(&self.root()) {
+            return false;
+        }
+        let there = Self::at(&self.path, there);
+        let taken = ours(&there);
+        if taken {
+            *self.root.write().unwrap_or_else(PoisonError::into_inner) = there.root();
+        }
+        taken
     }
 
     /// As it was given to [`Folder::open`].
@@ -95,7 +133,7 @@ impl Folder {
         // What is there already decides: the file itself, or the deepest folder above it.
         for part in (0..=components.len()).rev().map(|length| &components[..length]) {
             let checked = match part {
-                [] => self.root.check_writable(".").map_err(DiskFault::from),
+                [] => self.root().check_writable(".").map_err(DiskFault::from),
                 part => self.below(part, false, |dir, name| Ok(dir.check_writable(name)?)),
             };
             match checked {
@@ -162,7 +200,12 @@ impl Folder {
 
     /// Opens the file at `components`, with the folders above it when it may be made.
     pub(super) fn open_file(&self, components: &[String], access: Access) -> Result<File, DiskFault> {
-        self.below(components, access == Access::Create, |dir, name| open_regular(dir, name, access))
+        let opened = self.below(components, access == Access::Create, |dir, name| open_regular(dir, name, access));
+        match opened {
+            // Nothing can be found or made in a folder that is gone.
+            Err(DiskFault::Missing) if self.check_there().is_err() => Err(DiskFault::FolderGone),
+            other => other,
+        }
     }
 
     pub(super) fn check_names(components: &[String]) -> Result<(), DiskFault> {
@@ -178,9 +221,10 @@ impl Folder {
     ) -> Result<T, DiskFault> {
         Self::check_names(components)?;
         let (name, above) = components.split_last().ok_or(DiskFault::BadName)?;
+        let root = self.root();
         let mut deepest: Option<Dir> = None;
         for component in above {
-            let here = deepest.as_ref().unwrap_or(&self.root);
+            let here = deepest.as_ref().unwrap_or(&root);
             let next = match open_sub(here, component) {
                 Err(DiskFault::Missing) if make => {
                     here.make_sub(component)?;
@@ -190,7 +234,7 @@ impl Folder {
             };
             deepest = Some(next);
         }
-        work(deepest.as_ref().unwrap_or(&self.root), name)
+        work(deepest.as_ref().unwrap_or(&root), name)
     }
 }
 

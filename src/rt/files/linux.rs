@@ -79,6 +79,22 @@ impl Dir {
         Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
     }
 
+    /// No name leads to it any more.
+    pub(super) fn is_deleted(&self) -> io::Result<bool> {
+        Ok(rustix::fs::fstat(&self.0)?.st_nlink == 0)
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let id = |dir: &Self| rustix::fs::fstat(&dir.0).map(|stat| (stat.st_dev, stat.st_ino));
+        matches!((id(self), id(other)), (Ok(this), Ok(that)) if this == that)
+    }
+
+    /// Bytes free on the file system, those that only root may use included.
+    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+        let facts = rustix::fs::fstatvfs(&self.0)?;
+        Ok(facts.f_bfree.saturating_mul(facts.f_frsize))
+    }
+
     /// Makes the names in this folder survive a power cut.
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.0)?)

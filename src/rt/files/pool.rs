@@ -182,6 +182,11 @@ impl Place {
         self.slot.close();
     }
 
+    /// It was opened, and has not been found to be another one.
+    pub(super) fn is_known(&self) -> bool {
+        lock(&self.slot.state).id.is_some()
+    }
+
     /// Closes the file and forgets which one it was: the next use takes whatever it finds.
     pub(super) fn forget(&self) {
         lock(&self.pool.open).remove(&self.id);

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::pool::Place;
+use supervisors::fault_result;
+
 use super::{Access, DiskError, DiskFault, Folder, Found, system};
 
 /// Buffers in one system call: what every Unix takes.
@@ -101,6 +103,17 @@ impl PooledFile {
         synced
     }
 
+    /// True when the file was there at some time, as far as we know.
+    pub fn was_there(&self) -> bool {
+        self.0.place.is_known()
+    }
+
+    /// Closes the file and takes what its name leads to for the file from now on.
+    pub fn forget(&self) {
+        self.0.place.forget();
+        self.0.reached.store(0, Ordering::Release);
+    }
+
     /// Closes the file if it is open; the next use opens it again.
     pub fn close(&self) {
         self.0.place.close();
@@ -108,6 +121,8 @@ impl PooledFile {
 
     /// Fills all of `bufs` from `offset` on; an error when the file ends before that. The slices are used up.
     pub fn read_at(&self, mut offset: u64, mut bufs: &mut [IoSliceMut<'_>]) -> Result<(), DiskError> {
+        fault_result!("disk.read", path = self.path().display())
+            .map_err(|fault| self.error("read", io::Error::from(fault)))?;
         let file = self.opened("read", Access::Read)?;
         IoSliceMut::advance_slices(&mut bufs, 0);
         while !bufs.is_empty() {
@@ -128,6 +143,8 @@ impl PooledFile {
     /// Writes all of `bufs` from `offset` on; makes the file when it was never there. The slices are used up. When it
     /// returns an error some of the bytes may be written.
     pub fn write_at(&self, mut offset: u64, mut bufs: &mut [IoSlice<'_>]) -> Result<(), DiskError> {
+        fault_result!("disk.write", path = self.path().display())
+            .map_err(|fault| self.error("write", io::Error::from(fault)))?;
         let file = self.opened("write", Access::Create)?;
         self.check_untouched(&file)?;
         self.0.unsynced.store(true, Ordering::Release);
@@ -165,8 +182,12 @@ impl PooledFile {
             facts if facts.length < reached => DiskFault::Short,
             _ => return Ok(()),
         };
-        self.0.place.forget();
-        self.0.reached.store(0, Ordering::Release);
+        // With the folder everything is gone, and may come back as it was.
+        if let Err(error) = self.0.folder.check_there() {
+            self.0.place.close();
+            return Err(error);
+        }
+        self.forget();
         Err(self.error("write", fault))
     }
 

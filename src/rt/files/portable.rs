@@ -74,6 +74,19 @@ impl Dir {
         fs::remove_file(self.0.join(name))
     }
 
+    pub(super) fn is_deleted(&self) -> io::Result<bool> {
+        Ok(!self.0.try_exists()?)
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
+    /// Not known.
+    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+        Ok(0)
+    }
+
     /// Not every system can do this for a folder; those write its names in order by themselves.
     pub(super) fn sync(&self) -> io::Result<()> {
         if let Ok(folder) = File::open(&self.0) {

@@ -192,7 +192,7 @@ fn a_file_that_was_deleted_is_not_made_anew_in_silence() {
         fs::remove_file(file.path()).unwrap();
         let error = write(file, 7, b"more").unwrap_err();
         assert_eq!(error.fault, DiskFault::Vanished);
-        assert!(error.content_lost() && !error.may_pass());
+        assert!(error.content_lost() && !error.is_refusal());
         assert_eq!(file.length().unwrap(), None);
         write(file, 7, b"more").unwrap();
         assert_eq!(file.length().unwrap(), Some(11));
@@ -278,7 +278,7 @@ fn faults_are_named_from_the_systems_codes() {
     assert!(matches!(named(Errno::IO), DiskFault::Io { .. }));
     let error = DiskError::new("write", std::path::Path::new("/d/x.iso"), DiskFault::Full);
     assert_eq!(error.to_string(), "cannot write /d/x.iso: no space left; free some space or choose another folder");
-    assert!(error.may_pass());
+    assert!(error.is_refusal());
 }
 
 #[test]
@@ -305,8 +305,10 @@ fn the_portable_folder_refuses_the_same_and_reads_the_same() {
     sub.rename("f", "g").unwrap();
     sub.sync().unwrap();
     assert!(matches!(sub.kind("g").unwrap(), Kind::File { length: 5, .. }));
+    assert!(sub.is_same(&dir.open_sub("sub").unwrap()) && !sub.is_same(&dir) && sub.free_bytes().is_ok());
     sub.remove("g").unwrap();
-    assert!(sub.kind("g").is_err());
+    fs::remove_dir(folder.path().join("sub")).unwrap();
+    assert!(sub.is_deleted().unwrap() && !dir.is_deleted().unwrap());
     assert!(temp.path().join("x").symlink_metadata().is_err());
 }
 

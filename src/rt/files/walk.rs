@@ -3,6 +3,8 @@
 //! A torrent's files come folder by folder. The folder above the last one stays open, and what is known to be missing is not
 //! looked for again, so a file costs one system call, and none in a folder that is not there. Changes nothing.
 
+use std::sync::Arc;
+
 use super::folder::open_sub;
 use super::system::Dir;
 use super::{DiskError, DiskFault, Folder, Found};
@@ -11,6 +13,7 @@ use super::{DiskError, DiskFault, Folder, Found};
 #[derive(Debug)]
 pub struct Walk<'a> {
     folder: &'a Folder,
+    root: Arc<Dir>,
     /// The open folder above the last file, when that is not `folder` itself.
     here: Option<(Vec<String>, Dir)>,
     /// A folder that is not there, though the one above it is. Empty: none is known.
@@ -21,7 +24,7 @@ pub struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(folder: &'a Folder) -> Self {
-        Self { folder, here: None, missing: Vec::new(), open_to_us: None }
+        Self { folder, root: folder.root(), here: None, missing: Vec::new(), open_to_us: None }
     }
 
     /// As [`Folder::find`].
@@ -62,7 +65,7 @@ impl<'a> Walk<'a> {
         if self.here.as_ref().is_none_or(|(path, _)| path != above) {
             self.here = None;
             for (depth, component) in above.iter().enumerate() {
-                let next = open_sub(self.here.as_ref().map_or(&self.folder.root, |(_, dir)| dir), component);
+                let next = open_sub(self.here.as_ref().map_or(&self.root, |(_, dir)| dir), component);
                 if matches!(next, Err(DiskFault::Missing)) {
                     self.missing = above[..=depth].to_vec();
                 }
@@ -72,6 +75,6 @@ impl<'a> Walk<'a> {
                 path.extend_from_slice(above);
             }
         }
-        Ok((name, self.here.as_ref().map_or(&self.folder.root, |(_, dir)| dir)))
+        Ok((name, self.here.as_ref().map_or(&self.root, |(_, dir)| dir)))
     }
 }

@@ -1,0 +1,267 @@
+//! What is done when the disk refuses: the torrent pauses, looks whether the cause is gone, and goes on by itself.
+//!
+//! Part of `store`. What was refused is kept and tried again, the oldest first and one at a time, until nothing of it is left. When the
+//! files are not what was written to them any more, nothing is tried: this incarnation ends, and the next one looks what is left.
+//! It opens no file: workers do.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::events::DiskChange;
+use crate::process::file_worker::{Look, Survey, Trim};
+use crate::tables::Paused;
+
+/// Between two looks whether there is room, or a right, that was not there before.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// From a refusal to the next try when no look gives hope; doubles with each refusal up to [`MAX_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Between two complaints that finished pieces cannot be read.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// What the disk refused.
+pub(super) enum Work {
+    Write(Whole<Block, SocketAddr>),
+    Check(PieceIndex),
+    Survey,
+    Trim,
+}
+
+/// Which work is being tried again.
+#[derive(PartialEq, Eq)]
+pub(super) enum Trial {
+    Write(PieceIndex),
+    Check(PieceIndex),
+    Survey,
+    Trim,
+}
+
+/// What the disk refused, and when it is tried again.
+pub(super) struct Refused {
+    /// The oldest first.
+    work: VecDeque<Work>,
+    trial: Option<Trial>,
+    looking: bool,
+    look_at: Duration,
+    wait: Duration,
+    retry_at: Duration,
+    since: Duration,
+    /// Free bytes at the last look; `None`: nothing may be written at all.
+    room: Option<Option<u64>>,
+    complain_at: Duration,
+}
+
+impl Refused {
+    pub(super) fn new() -> Self {
+        Self {
+            work: VecDeque::new(),
+            trial: None,
+            looking: false,
+            look_at: Duration::ZERO,
+            wait: FIRST_WAIT,
+            retry_at: Duration::ZERO,
+            since: Duration::ZERO,
+            room: None,
+            complain_at: Duration::ZERO,
+        }
+    }
+
+    /// When the next look is due.
+    pub(super) fn due(&self) -> Option<Duration> {
+        let idle = !self.looking && self.trial.is_none();
+        (idle && !self.work.is_empty()).then_some(self.look_at)
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &Whole<Block, SocketAddr>> {
+        self.work.iter().filter_map(|work| if let Work::Write(whole) = work { Some(whole) } else { None })
+    }
+
+    /// Whole pieces that are kept here and in nobody's hands.
+    pub(super) fn writes(&self) -> usize {
+        self.pieces().count()
+    }
+}
+
+impl Store {
+    /// The disk refused: the torrent pauses.
+    pub(super) fn refused(&mut self, work: Work, error: &DiskError) {
+        let now = clock::since_start();
+        let tried = self.refused.trial.as_ref() == Some(&work.trial());
+        if tried {
+            self.refused.trial = None;
+            self.refused.wait = (self.refused.wait * 2).min(MAX_WAIT);
+            self.refused.retry_at = now + self.refused.wait;
+            self.refused.look_at = now + LOOK_EVERY;
+            self.refused.work.push_front(work);
+        } else {
+            self.refused.work.push_back(work);
+        }
+        if error.content_lost() {
+            return self.lose(error);
+        }
+        if error.is_hopeless() {
+            return self.torrent.fail(error.to_string());
+        }
+        let paused = Paused::because(error);
+        let before = lock(&self.torrent.paused).replace(paused.clone());
+        if before.is_none() {
+            self.refused.wait = FIRST_WAIT;
+            self.refused.retry_at = now + FIRST_WAIT;
+            self.refused.since = now;
+            self.refused.room = None;
+            self.look();
+        }
+        // Once for each reason, not for each try.
+        if before.is_none_or(|before| before.reason != paused.reason) {
+            log::warn!("{error}; waiting, and going on by itself");
+            self.torrent.tell(Event::Disk { change: DiskChange::Refuses, message: error.to_string() });
+        }
+        self.share_memory();
+    }
+
+    pub(super) fn look_if_due(&mut self) {
+        if self.refused.due().is_some_and(|due| due <= clock::since_start()) {
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        let first = self.refused.work.front();
+        let piece = first.and_then(|work| if let Work::Write(whole) = work { Some(whole.piece) } else { None });
+        self.refused.looking = true;
+        let look = Look::new(self.torrent.clone(), piece);
+        self.torrent.session.file_jobs.cast(file_worker::Msg::Look(look));
+    }
+
+    /// A look is over. More room than before, or the right to write: a try is worth it; otherwise when its time has come.
+    pub(super) fn looked(&mut self, room: Option<u64>) {
+        let now = clock::since_start();
+        self.refused.looking = false;
+        self.refused.look_at = now + LOOK_EVERY;
+        let more = self.refused.room.replace(room).is_some_and(|before| room > before);
+        if (more || self.refused.retry_at <= now) && self.refused.trial.is_none() {
+            self.try_again();
+        }
+        self.share_memory();
+    }
+
+    fn try_again(&mut self) {
+        let Some(work) = self.refused.work.pop_front() else { return };
+        let (torrent, session) = (self.torrent.clone(), &self.torrent.session);
+        self.refused.trial = Some(work.trial());
+        match work {
+            Work::Write(whole) => session.file_jobs.cast(file_worker::Msg::Write(Job::new(torrent, whole, 0))),
+            Work::Check(piece) => session.piece_jobs.cast(piece_worker::Msg::Check(Check::new(torrent, piece))),
+            Work::Survey => session.file_jobs.cast(file_worker::Msg::Survey(Survey::new(torrent))),
+            Work::Trim => session.file_jobs.cast(file_worker::Msg::Trim(Trim::new(torrent))),
+        }
+    }
+
+    /// Work is done, perhaps the one that was tried again: then the next is tried, and after the last the torrent goes on.
+    pub(super) fn went_well(&mut self, work: &Trial) {
+        if self.refused.trial.as_ref() != Some(work) {
+            return;
+        }
+        self.refused.trial = None;
+        if !self.refused.work.is_empty() {
+            return self.try_again();
+        }
+        lock(&self.torrent.paused).take();
+        let waited = clock::since_start().saturating_sub(self.refused.since).as_secs();
+        let message = format!("the disk takes what it refused; going on after {waited} s");
+        log::info!("{message}");
+        self.torrent.tell(Event::Disk { change: DiskChange::Works, message });
+        self.torrent.client.cast(client::Msg::DiskWorks);
+    }
+
+    /// A finished piece cannot be read for a peer.
+    pub(super) fn not_read(&mut self, error: &DiskError) {
+        if error.content_lost() {
+            return self.lose(error);
+        }
+        let now = clock::since_start();
+        if now >= self.refused.complain_at {
+            self.refused.complain_at = now + COMPLAIN_EVERY;
+            log::warn!("{error}; what cannot be read is not served");
+            self.torrent.tell(Event::Disk { change: DiskChange::Unreadable, message: error.to_string() });
+        }
+    }
+
+    /// Somebody took away, replaced or shortened a file under us: what was finished of it has to be hashed again.
+    pub(super) fn lose(&mut self, error: &DiskError) {
+        if self.lost.is_some() {
+            return;
+        }
+        log::warn!("{error}; what is left of it is checked again");
+        self.torrent.tell(Event::Disk { change: DiskChange::Lost, message: error.to_string() });
+        let layout = &self.torrent.metainfo.layout;
+        let pieces = match self.torrent.content.file_at(&error.path) {
+            Some(file) => layout.pieces_of_file(file),
+            None => 0..layout.pieces(),
+        };
+        self.forget(pieces.map(PieceIndex));
+        *lock(&self.torrent.state) = State::Checking;
+        self.torrent.checked.store(false, Ordering::Release);
+        self.lost = Some(error.clone());
+    }
+
+    /// What was finished of `pieces` is not on disk any more, as far as anybody knows.
+    pub(super) fn forget(&mut self, pieces: impl Iterator<Item = PieceIndex>) {
+        let (counts, layout) = (&self.torrent.counts, &self.torrent.metainfo.layout);
+        let mut vault = lock(&self.torrent.vault);
+        for piece in pieces {
+            if vault.forget(piece) && self.torrent.selection.pieces().get(piece.0) {
+                counts.pieces_finished.fetch_sub(1, Ordering::Relaxed);
+                counts.finished.fetch_sub(u64::from(layout.piece_length(piece)), Ordering::Relaxed);
+            }
+        }
+        drop(vault);
+        self.changed();
+    }
+
+    /// What waits for the disk takes at most half of the memory, all torrents that may wait together: the other half stays with those whose
+    /// disks work. What is too much is fetched again. A torrent that is alone in its session keeps everything.
+    fn share_memory(&mut self) {
+        let session = &self.torrent.session;
+        let torrents = lock(&session.torrents).len() as u64;
+        if torrents < 2 {
+            return;
+        }
+        let share = session.config.memory_bytes / 2 / torrents;
+        let bytes = |whole: &Whole<Block, SocketAddr>| whole.blocks.iter().map(|block| block.len() as u64).sum::<u64>();
+        let mut held: u64 = self.refused.pieces().map(bytes).sum();
+        // The newest first; one stays, to be tried with.
+        while held > share
+            && self.refused.work.len() > 1
+            && let Some(at) = self.refused.work.iter().rposition(|work| matches!(work, Work::Write(_)))
+            && let Some(Work::Write(whole)) = self.refused.work.remove(at)
+        {
+            held -= bytes(&whole);
+            lock(&self.torrent.vault).failed(whole.piece, None);
+            self.torrent.client.cast(client::Msg::Dropped { piece: whole.piece });
+        }
+    }
+}
+
+impl Work {
+    fn trial(&self) -> Trial {
+        match self {
+            Self::Write(whole) => Trial::Write(whole.piece),
+            Self::Check(piece) => Trial::Check(*piece),
+            Self::Survey => Trial::Survey,
+            Self::Trim => Trial::Trim,
+        }
+    }
+}
+
+impl Drop for Store {
+    /// Whole pieces that wait for the disk go to the next incarnation.
+    fn drop(&mut self) {
+        for work in self.refused.work.drain(..) {
+            if let Work::Write(whole) = work {
+                self.torrent.store.cast(Msg::Returned { whole, crashes: 0 });
+            }
+        }
+        lock(&self.torrent.paused).take();
+    }
+}
