@@ -48,6 +48,24 @@ impl Default for Config {
     }
 }
 
+/// Descriptors that are neither a connection's nor a file's in the pool: the reactor, listeners, trackers, a folder or two per worker.
+const OTHER_DESCRIPTORS: u64 = 24;
+
+impl Config {
+    /// With as many files and connections at most as `descriptors` are enough for: a quarter for files, so that connections never leave
+    /// none for them.
+    pub(crate) fn within(mut self, descriptors: u64) -> Self {
+        let files = (descriptors / 4).clamp(1, self.open_files.max(1) as u64);
+        let peers = descriptors.saturating_sub(files + OTHER_DESCRIPTORS).max(1);
+        if peers < self.max_peers as u64 {
+            log::warn!("at most {peers} peers, because no more than {descriptors} files may be open (ulimit -n)");
+            self.max_peers = peers as usize;
+        }
+        self.open_files = files as usize;
+        self
+    }
+}
+
 /// How one torrent is to be run.
 #[derive(Debug, Clone)]
 pub struct TorrentOptions {
@@ -94,5 +112,19 @@ impl TorrentOptions {
             endgame_from: 100,
             peer_exchange: true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_descriptors_leave_some_for_files_and_many_change_nothing() {
+        let within = |descriptors| {
+            let config = Config { open_files: 256, max_peers: 500, ..Config::default() }.within(descriptors);
+            (config.open_files, config.max_peers)
+        };
+        assert_eq!([1, 40, 256, 1024, u64::MAX].map(within), [(1, 1), (10, 6), (64, 168), (256, 500), (256, 500)]);
     }
 }

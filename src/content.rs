@@ -75,6 +75,16 @@ impl Content {
         }
     }
 
+    /// Takes the stamps of files of which nobody knows whether all that was written is on the disk.
+    pub(crate) fn without_doubtful(&self, mut stamps: Vec<Option<Stamp>>) -> Vec<Option<Stamp>> {
+        for (stamp, file) in stamps.iter_mut().zip(&self.files) {
+            if file.as_ref().is_some_and(PooledFile::is_doubtful) {
+                *stamp = None;
+            }
+        }
+        stamps
+    }
+
     /// How each file stands; `None` where there is none, and for pad files. An error when the download folder itself was deleted.
     pub(crate) fn stamps(&self) -> Result<Vec<Option<Stamp>>, DiskError> {
         self.folder.check_there()?;

@@ -82,7 +82,7 @@ impl Session {
 
     /// A session to be put into a larger tree: the handle, and the child to start. It runs once its parent has started it.
     pub fn spec(config: Config) -> Result<(Self, ChildSpec), SessionError> {
-        files::raise_open_file_limit();
+        let config = config.within(files::raise_open_file_limit());
         let listener = match &config.ports {
             None => None,
             Some(ports) => Some(Arc::new(Listener::bind(config.bind, ports.clone()).map_err(SessionError::Listen)?)),
@@ -93,7 +93,8 @@ impl Session {
     }
 
     /// Adds a torrent: what its folder holds already is checked, the rest is fetched, then it is served until it is removed.
-    pub async fn add(&self, metainfo: Metainfo, options: TorrentOptions) -> Result<Torrent, SessionError> {
+    pub async fn add(&self, metainfo: Metainfo, mut options: TorrentOptions) -> Result<Torrent, SessionError> {
+        options.max_peers = options.max_peers.min(self.table.config.max_peers);
         let (metainfo, pool) = (Arc::new(metainfo), self.table.files.clone());
         let selection = Selection::new(&metainfo.files, &metainfo.layout, options.wanted_files.as_deref())
             .map_err(SessionError::Selection)?;

@@ -258,14 +258,12 @@ impl Download<'_> {
                 }
             }
             Event::Disk { change: DiskChange::Works, message } => self.screen.say(message),
-            Event::Disk { change: DiskChange::Lost | DiskChange::Unreadable, .. } => {}
-            Event::Disk { change: DiskChange::Refuses, message } => {
-                if let Some(stall) = &mut self.stall {
-                    stall.disk_refused(message);
-                }
-            }
             Event::Complete | Event::Failed { .. } => self.heard_the_last = true,
-            Event::Finished { .. } | Event::Peer { .. } | Event::Tracker { .. } | Event::Restart { .. } => {}
+            Event::Finished { .. }
+            | Event::Peer { .. }
+            | Event::Tracker { .. }
+            | Event::Restart { .. }
+            | Event::Disk { .. } => {}
         }
     }
 

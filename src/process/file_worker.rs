@@ -175,7 +175,8 @@ fn write(job: Job) {
 
 fn answer(session: &SessionTable, read: Read) {
     let Some(first) = read.ranges.first() else { return };
-    fault_point!("file_worker.read", piece = first.piece);
+    let piece = first.piece;
+    fault_point!("file_worker.read", piece = piece);
     let offset = read.torrent.metainfo.layout.piece_offset(first.piece) + u64::from(first.begin);
     let mut blocks = Vec::with_capacity(read.ranges.len());
     for range in &read.ranges {
@@ -188,6 +189,6 @@ fn answer(session: &SessionTable, read: Read) {
     }
     match read.torrent.content.read(offset, blocks.iter_mut().map(|b| &mut b[..])) {
         Ok(()) => read.answer(blocks),
-        Err(error) => read.torrent.store.cast(store::Msg::NotRead { error }),
+        Err(error) => read.torrent.store.cast(store::Msg::NotRead { piece, error }),
     }
 }

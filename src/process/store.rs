@@ -57,7 +57,7 @@ pub(crate) enum Msg {
     /// From `file_worker`: the disk refused.
     NotWritten { whole: Whole<Block, SocketAddr>, error: DiskError },
     /// From `file_worker`: a finished piece could not be read for a peer.
-    NotRead { error: DiskError },
+    NotRead { piece: PieceIndex, error: DiskError },
     /// From `file_worker`, answering `Trim`: no file is longer than the torrent says, or the disk refused.
     Trimmed { trimmed: Result<(), DiskError> },
     /// From `file_worker`, answering `Look`: whether the folder is the one that it was, and bytes that are free; `None`: nothing may
@@ -189,7 +189,7 @@ impl Store {
                 self.went_well(&Trial::Write(piece));
             }
             Msg::NotWritten { whole, error } => self.refused(Work::Write(whole), &error),
-            Msg::NotRead { error } => self.not_read(&error),
+            Msg::NotRead { piece, error } => self.not_read(piece, &error),
             Msg::Trimmed { trimmed: Ok(()) } => {
                 self.went_well(&Trial::Trim);
                 self.torrent.client.cast(client::Msg::Trimmed);

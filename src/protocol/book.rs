@@ -208,6 +208,13 @@ impl Book {
         }
     }
 
+    /// We want pieces again: whoever was left because nobody had anything for the other may be called at once.
+    pub fn wake(&mut self, now: Duration) {
+        for entry in self.entries.values_mut().filter(|e| e.standing == Standing::Idle) {
+            entry.not_before = entry.not_before.min(now);
+        }
+    }
+
     /// After a crash of whoever held them: every held address is idle again.
     pub fn release_all(&mut self) {
         for entry in self.entries.values_mut().filter(|e| e.standing == Standing::Held) {

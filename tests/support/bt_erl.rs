@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ pub(crate) struct BtErl {
     home: OsString,
     data_kib: Option<u64>,
     open_files: Option<u32>,
+    user: Option<(u32, PathBuf)>,
 }
 
 /// How a run ended.
@@ -39,7 +40,7 @@ impl BtErl {
     /// `bt-erl ARGS`; `home` takes whatever it would leave in a home folder.
     pub(crate) fn new<A: AsRef<OsStr>>(home: &Path, args: impl IntoIterator<Item = A>) -> BtErl {
         let args = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
-        BtErl { args, home: home.into(), data_kib: None, open_files: None }
+        BtErl { args, home: home.into(), data_kib: None, open_files: None, user: None }
     }
 
     /// `bt-erl run TORRENT -d DIR --json -p 0`.
@@ -72,9 +73,19 @@ impl BtErl {
         self
     }
 
+    /// As the user with this number, whom only root can become; a copy of the program is put into `folder`, where that user can reach it.
+    pub(crate) fn as_user(mut self, user: u32, folder: &Path) -> BtErl {
+        self.user = Some((user, folder.join("bt-erl")));
+        self
+    }
+
     /// Starts it.
     pub(crate) fn start(self) -> Running {
-        let program = env!("CARGO_BIN_EXE_bt-erl");
+        let mut program = PathBuf::from(env!("CARGO_BIN_EXE_bt-erl"));
+        if let Some((_, copy)) = &self.user {
+            std::fs::copy(&program, copy).expect("a copy of the program");
+            program.clone_from(copy);
+        }
         let mut limits = String::new();
         if let Some(kib) = self.data_kib {
             limits += &format!("ulimit -d {kib} && ");
@@ -83,12 +94,16 @@ impl BtErl {
             limits += &format!("ulimit -n {files} && ");
         }
         let mut command = if limits.is_empty() {
-            Command::new(program)
+            Command::new(&program)
         } else {
             let mut shell = Command::new("sh");
-            shell.args(["-c", &format!("{limits}exec \"$@\""), "sh", program]);
+            shell.args(["-c", &format!("{limits}exec \"$@\""), "sh"]).arg(&program);
             shell
         };
+        if let Some((user, _)) = &self.user {
+            use std::os::unix::process::CommandExt;
+            command.uid(*user).gid(*user);
+        }
         command.args(&self.args).env("HOME", &self.home).env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
         for variable in [
             "XDG_CONFIG_HOME",

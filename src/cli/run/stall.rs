@@ -14,18 +14,12 @@ pub(crate) struct StallWatch {
     limit: Duration,
     life: (u64, u64, u64),
     since: Duration,
-    disk: Option<String>,
 }
 
 impl StallWatch {
     /// `now` counts from any moment, as long as it is always the same one.
     pub(crate) fn new(limit: Duration, now: Duration) -> Self {
-        StallWatch { limit, life: (0, 0, 0), since: now, disk: None }
-    }
-
-    /// The disk refused something: until the next sign of life, that is why nothing arrives.
-    pub(crate) fn disk_refused(&mut self, message: &str) {
-        self.disk = Some(message.to_owned());
+        StallWatch { limit, life: (0, 0, 0), since: now }
     }
 
     /// The reason to give up, if there is one. Checking what is here counts as life, and so does every byte
@@ -35,13 +29,12 @@ impl StallWatch {
         if life != self.life || progress.state == State::Complete {
             self.life = life;
             self.since = now;
-            self.disk = None;
         }
         if now.saturating_sub(self.since) < self.limit {
             return None;
         }
-        Some(match self.disk.take() {
-            Some(reason) => Fault::DiskRefuses { limit: self.limit, reason },
+        Some(match &progress.paused {
+            Some(paused) => Fault::DiskRefuses { limit: self.limit, reason: paused.message.clone() },
             None => Fault::Stalled {
                 limit: self.limit,
                 peers_connected: progress.peers_connected,
@@ -53,6 +46,8 @@ impl StallWatch {
 
 #[cfg(test)]
 mod tests {
+    use bt_erl::Paused;
+
     use super::*;
     use crate::cli::exit::Ending;
 
@@ -82,8 +77,9 @@ mod tests {
         }
     }
 
-    fn ending_of(watch: &mut StallWatch, secs: u64, downloaded: u64) -> Option<Ending> {
-        let progress = progress(State::Downloading, 1000, downloaded);
+    fn ending_of(watch: &mut StallWatch, secs: u64, downloaded: u64, paused: bool) -> Option<Ending> {
+        let why = || Paused { reason: "no space left".into(), message: "cannot write x: no space left".into() };
+        let progress = Progress { paused: paused.then(why), ..progress(State::Downloading, 1000, downloaded) };
         let fault = watch.observe(&progress, Duration::from_secs(secs));
         fault.map(|fault| fault.ending())
     }
@@ -116,14 +112,12 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_no_lack_of_peers_until_something_arrives_again() {
+    fn a_full_disk_is_no_lack_of_peers() {
         let mut watch = StallWatch::new(Duration::from_secs(3), Duration::ZERO);
-        assert_eq!(ending_of(&mut watch, 0, 1), None);
-        watch.disk_refused("no space left");
-        assert_eq!(ending_of(&mut watch, 3, 1), Some(Ending::Failed));
-        watch.disk_refused("no space left");
-        assert_eq!(ending_of(&mut watch, 4, 2), None);
-        assert_eq!(ending_of(&mut watch, 7, 2), Some(Ending::NothingToDownloadFrom));
+        assert_eq!(ending_of(&mut watch, 0, 1, true), None);
+        assert_eq!(ending_of(&mut watch, 3, 1, true), Some(Ending::Failed));
+        assert_eq!(ending_of(&mut watch, 4, 2, false), None);
+        assert_eq!(ending_of(&mut watch, 7, 2, false), Some(Ending::NothingToDownloadFrom));
     }
 
     #[test]

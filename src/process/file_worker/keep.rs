@@ -59,6 +59,7 @@ impl Keep {
             let now = u64::try_from(wall::unix_time().as_nanos()).unwrap_or(u64::MAX);
             unchanged(&before, &torrent.content.stamps()?, now.saturating_sub(COARSENESS))
         };
+        let files = torrent.content.without_doubtful(files);
         let synced = boot.is_none();
         let [uploaded, downloaded] = torrent.counts.totals();
         let peers = lock(&torrent.book).good_peers();

@@ -96,7 +96,8 @@ impl Store {
         } else {
             self.refused.work.push_back(work);
         }
-        if error.content_lost() {
+        // While it is looked what is left, this is no news.
+        if error.content_lost() && self.torrent.checked.load(Ordering::Acquire) {
             return self.lose(error);
         }
         if error.is_hopeless() {
@@ -175,7 +176,10 @@ impl Store {
     }
 
     /// A finished piece cannot be read for a peer.
-    pub(super) fn not_read(&mut self, error: &DiskError) {
+    pub(super) fn not_read(&mut self, piece: PieceIndex, error: &DiskError) {
+        if !lock(&self.torrent.vault).have().get(piece.0) {
+            return;
+        }
         if error.content_lost() {
             return self.lose(error);
         }
@@ -200,6 +204,7 @@ impl Store {
             None => 0..layout.pieces(),
         };
         self.forget(pieces.map(PieceIndex));
+        lock(&self.torrent.book).wake(clock::since_start());
         *lock(&self.torrent.state) = State::Checking;
         self.torrent.checked.store(false, Ordering::Release);
         self.lost = Some(error.clone());

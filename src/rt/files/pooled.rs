@@ -32,6 +32,8 @@ struct Inner {
     reached: AtomicU64,
     /// Bytes were written since the file was last synced.
     unsynced: AtomicBool,
+    /// The system could not bring all of it to the disk. It says so once and may have dropped what it could not write.
+    doubtful: AtomicBool,
 }
 
 impl PooledFile {
@@ -42,6 +44,7 @@ impl PooledFile {
             place,
             reached: AtomicU64::new(0),
             unsynced: AtomicBool::new(false),
+            doubtful: AtomicBool::new(false),
         }))
     }
 
@@ -88,7 +91,16 @@ impl PooledFile {
     /// Waits until everything written so far is on the disk. For the name of a new file see [`Folder::sync_parent`].
     pub fn sync(&self) -> Result<(), DiskError> {
         let file = self.opened("write to disk", Access::Read)?;
-        file.sync_data().map_err(|error| self.error("write to disk", error))
+        let synced = fault_result!("disk.sync", path = self.path().display()).map_err(io::Error::from);
+        synced.and_then(|()| file.sync_data()).map_err(|error| {
+            self.0.doubtful.store(true, Ordering::Release);
+            self.error("write to disk", error)
+        })
+    }
+
+    /// True when a [`sync`](Self::sync) has failed: the next one that succeeds does not say that everything is on the disk.
+    pub fn is_doubtful(&self) -> bool {
+        self.0.doubtful.load(Ordering::Acquire)
     }
 
     /// [`sync`](Self::sync), if anything was written since the last time; and the file's name with it.
