@@ -72,7 +72,7 @@ fn a_right_that_was_taken_away_is_waited_for() {
         for path in [rig.out(), rig.out().join("disk"), rig.file("sub")] {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        bt_erl = bt_erl.as_user(NOBODY, rig.folder.path());
+        bt_erl = bt_erl.run_as(NOBODY, rig.folder.path());
     }
     let mut run = bt_erl.start();
     finish(&mut run, 1);

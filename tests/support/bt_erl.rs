@@ -74,7 +74,7 @@ impl BtErl {
     }
 
     /// As the user with this number, whom only root can become; a copy of the program is put into `folder`, where that user can reach it.
-    pub(crate) fn as_user(mut self, user: u32, folder: &Path) -> BtErl {
+    pub(crate) fn run_as(mut self, user: u32, folder: &Path) -> BtErl {
         self.user = Some((user, folder.join("bt-erl")));
         self
     }
