@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The fast extension (BEP 6) and the extension protocol (BEP 10).
 const RESERVED: [u8; 8] = [0, 0, 0, 0, 0, 0x10, 0, 0x04];
@@ -31,11 +31,13 @@ impl Crowd {
 
     /// Every connection says that it is alive, one after the other, for as long as this program runs.
     pub(crate) fn keep_alive(mut self) {
-        let between = KEEP_ALIVE_EVERY / self.0.len().max(1) as u32;
+        let (begun, between) = (Instant::now(), KEEP_ALIVE_EVERY / self.0.len().max(1) as u32);
         let mut heard = [0; 4096];
-        loop {
-            for socket in &mut self.0 {
-                std::thread::sleep(between);
+        for turn in 0.. {
+            for (number, socket) in (0..).zip(&mut self.0) {
+                // By the clock: on a busy machine every sleep is too long, and whoever is late is taken for dead.
+                let due = begun + KEEP_ALIVE_EVERY * turn + between * number;
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 let _ = socket.set_nonblocking(true).and_then(|()| socket.read(&mut heard));
                 let _ = socket.write(&KEEP_ALIVE);
             }
