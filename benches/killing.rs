@@ -21,7 +21,7 @@ use bt_erl::protocol::Draft;
 use bt_erl::rt::spawn::block_on;
 use bt_erl::{BindTo, Config, HashProgress, Metainfo, Session, State, TorrentOptions, create};
 use supervisors::EventKind;
-use supervisors::faults::{Action, Monkey, Way};
+use supervisors::faults::{self, Action, Monkey, Way};
 
 /// Who may be killed: a name for people, and the paths.
 const KINDS: [(&str, &str); 15] = [
@@ -150,6 +150,8 @@ struct Round {
     again: BTreeMap<String, u64>,
     /// Bytes received beyond the content, MiB.
     twice: f64,
+    /// Pieces hashed beyond those that there are.
+    hashed_twice: u64,
 }
 
 fn round(swarm: &Swarm, folder: &Path, paths: &str, dice: u64) -> Round {
@@ -159,6 +161,7 @@ fn round(swarm: &Swarm, folder: &Path, paths: &str, dice: u64) -> Round {
     until(|| session.pid().is_some());
     let root = session.pid().unwrap();
     let events = supervisors::subscribe(root);
+    let hashed = faults::arm("piece_worker.hash", "off").unwrap();
     let monkey = Monkey::new().seed(dice).under(paths).supervisors().way(Way::Panic, 1).way(Way::Kill, 1);
     let options = TorrentOptions { peers: swarm.addresses.clone(), ..TorrentOptions::new(&out) };
     let began = Instant::now();
@@ -184,7 +187,8 @@ fn round(swarm: &Swarm, folder: &Path, paths: &str, dice: u64) -> Round {
     assert!(swarm.is_whole(&out), "the content is not what was sent");
     std::fs::remove_dir_all(&out).unwrap();
     let twice = progress.downloaded.saturating_sub(progress.bytes_total) as f64 / f64::from(1 << 20);
-    Round { seconds, kills: monkey.log().actions.len(), again, twice }
+    let hashed_twice = hashed.points()[0].hits.saturating_sub(progress.pieces.into());
+    Round { seconds, kills: monkey.log().actions.len(), again, twice, hashed_twice }
 }
 
 /// Every kill, for who asks why a round was slow.
@@ -222,16 +226,17 @@ fn main() {
     let of = |name: &str, what: fn(&Round) -> f64| median(results[name].iter().map(what).collect());
     let undisturbed = of("nobody", |round| round.seconds);
     println!("\n{mib} MiB, {rounds} rounds, medians; restarts over all rounds");
-    println!("| killed | wall | speed, of undisturbed | kills | received twice | restarted |");
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!("| killed | wall | speed, of undisturbed | kills | received twice | hashed twice | restarted |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
     for (name, _) in kinds {
         let (seconds, kills, twice) = (of(name, |r| r.seconds), of(name, |r| r.kills as f64), of(name, |r| r.twice));
+        let hashed = of(name, |r| r.hashed_twice as f64);
         let mut again: BTreeMap<&str, u64> = BTreeMap::new();
         for (role, times) in results[name].iter().flat_map(|round| &round.again) {
             *again.entry(role).or_default() += times;
         }
         let again: Vec<String> = again.iter().map(|(role, times)| format!("{times} {role}")).collect();
         let (percent, again) = (100.0 * undisturbed / seconds, again.join(", "));
-        println!("| {name} | {seconds:.2} s | {percent:.0} % | {kills} | {twice:.1} MiB | {again} |");
+        println!("| {name} | {seconds:.2} s | {percent:.0} % | {kills} | {twice:.1} MiB | {hashed} pieces | {again} |");
     }
 }

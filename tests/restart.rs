@@ -6,9 +6,6 @@
 
 mod support;
 
-#[path = "restart/workers.rs"]
-mod workers;
-
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -119,7 +116,7 @@ fn each_kind_of_process_is_crashed_in_turn_and_the_download_completes() {
 }
 
 #[test]
-fn a_random_process_every_200_ms_does_not_stop_the_download_and_leaves_no_orphan() {
+fn a_random_process_every_100_ms_does_not_stop_the_download_and_leaves_no_orphan() {
     let rig = Rig::start(40, 256 * 1024, 3, 3 * MIB);
     rig.one_more_piece("the start");
     let declared = shape(&rig.tree());
@@ -134,7 +131,7 @@ fn a_random_process_every_200_ms_does_not_stop_the_download_and_leaves_no_orphan
             supervisors::inject_panic(*victim, "crashed by the test");
             crashes += 1;
         }
-        due += Duration::from_millis(200);
+        due += Duration::from_millis(100);
         std::thread::park_timeout(due.saturating_duration_since(Instant::now()));
     }
     assert!(crashes >= 10, "the download was over after {crashes} crashes: it tells nothing");

@@ -34,7 +34,7 @@ pub(crate) enum Msg {
     Trim(Trim),
 }
 
-/// A read for an upload; the answer goes back through `to`, also when a worker crashes with it.
+/// A read for an upload; the answer goes back through `to`. If a worker crashes with it, it is asked again.
 pub(crate) struct Read {
     pub(crate) torrent: Arc<TorrentTable>,
     pub(crate) ranges: Vec<BlockRange>,
@@ -42,6 +42,7 @@ pub(crate) struct Read {
 }
 
 impl Read {
+    /// No blocks: they could not be read.
     fn answer(mut self, blocks: Vec<Block>) {
         let ranges = std::mem::take(&mut self.ranges);
         let _ = self.to.cast(peer::Msg::Read { ranges, blocks });
@@ -51,8 +52,9 @@ impl Read {
 impl Drop for Read {
     fn drop(&mut self) {
         if !self.ranges.is_empty() {
-            let ranges = std::mem::take(&mut self.ranges);
-            let _ = self.to.cast(peer::Msg::Read { ranges, blocks: Vec::new() });
+            let (torrent, to) = (self.torrent.clone(), self.to.clone());
+            let again = Self { torrent, ranges: std::mem::take(&mut self.ranges), to };
+            self.torrent.session.file_jobs.cast(Msg::Read(again));
         }
     }
 }
@@ -189,6 +191,9 @@ fn answer(session: &SessionTable, read: Read) {
     }
     match read.torrent.content.read(offset, blocks.iter_mut().map(|b| &mut b[..])) {
         Ok(()) => read.answer(blocks),
-        Err(error) => read.torrent.store.cast(store::Msg::NotRead { piece, error }),
+        Err(error) => {
+            read.torrent.store.cast(store::Msg::NotRead { piece, error });
+            read.answer(Vec::new());
+        }
     }
 }

@@ -1,15 +1,22 @@
 //! Workers that panic in every phase of their work lose nothing, and a disk that is slow fills no queue.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step of a test is a failed test")]
+
+mod support;
+
+use std::time::Duration;
+
 use bt_erl::rt::spawn::block_on;
 use bt_erl::{BindTo, Config, Metainfo, Outcome, Session, State, TorrentOptions};
 use supervisors::faults::{Armed, Plan, Point};
 use supervisors::{EventKind, ExitReason, Snapshot};
 
-use crate::support::content::Content;
-use crate::support::peer::Seed;
-use crate::support::{torrent, until};
-use crate::{LIMIT, MIB};
+use support::content::Content;
+use support::peer::Seed;
+use support::{torrent, until};
 
+const LIMIT: Duration = Duration::from_secs(60);
+const MIB: u64 = 1 << 20;
 const PIECE: u64 = 64 * 1024;
 
 /// Where a worker can be while it holds something: before and after each step.
@@ -107,10 +114,10 @@ fn a_store_does_not_wait_for_workers_that_are_gone() {
     let options = TorrentOptions { peers: vec![seed.addr], ..TorrentOptions::new(folder.path()) };
     let metainfo = Metainfo::parse(&made.bytes).expect("an honest torrent");
     let torrent = block_on(session.add(metainfo, options)).expect("added");
-    let tree = || session.snapshot().expect("it runs");
-    until("pieces that wait for the disk", LIMIT, || (jobs(&tree(), "file_worker").0 > 8).then_some(()));
-    let events = supervisors::subscribe(tree().root.pid.expect("it runs"));
-    let storage = tree().nodes().find(|node| node.role == "storage_sup").and_then(|node| node.pid);
+    let waits = |tree: &Snapshot| jobs(tree, "file_worker").0 > 8;
+    let tree = until("pieces that wait for the disk", LIMIT, || session.snapshot().filter(waits));
+    let events = supervisors::subscribe(tree.root.pid.expect("it runs"));
+    let storage = tree.nodes().find(|node| node.role == "storage_sup").and_then(|node| node.pid);
     supervisors::inject_panic(storage.expect("it runs"), "crashed by the test");
     let end = block_on(async {
         loop {
