@@ -267,6 +267,8 @@ impl Store {
         if over && !self.torrent.checked.swap(true, Ordering::AcqRel) {
             let finished = self.torrent.counts.pieces_finished.load(Ordering::Relaxed);
             *lock(&self.torrent.state) = State::Downloading;
+            // Those that were left while nothing was missing may be needed now.
+            lock(&self.torrent.book).wake(clock::since_start());
             self.torrent.tell(Event::Checked { finished, pieces: self.torrent.selection.count() });
             self.answer_client();
         }

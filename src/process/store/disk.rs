@@ -204,7 +204,6 @@ impl Store {
             None => 0..layout.pieces(),
         };
         self.forget(pieces.map(PieceIndex));
-        lock(&self.torrent.book).wake(clock::since_start());
         *lock(&self.torrent.state) = State::Checking;
         self.torrent.checked.store(false, Ordering::Release);
         self.lost = Some(error.clone());
