@@ -20,13 +20,20 @@ use crate::protocol::book::Source;
 use crate::protocol::bucket::Throttle;
 use crate::protocol::giving::Giving;
 use crate::protocol::{Book, InfoHash, Metainfo, PeerId, PeerKey, Selection, Vault};
-use crate::rt::blocks::{Block, BlockPool, Budget};
+use crate::rt::backlog::Backlog;
+use crate::rt::blocks::{Block, BlockPool, Budget, Shared};
 use crate::rt::files::{DiskError, FilePool};
 use crate::rt::net::Listener;
 use crate::stats::{PeerCounts, WastedCounts};
 use crate::tree::{Announced, Announcer};
 
 pub(crate) use self::magnet::MagnetTable;
+
+/// Of the memory for blocks, one part in this many is for what is read from the files.
+const READING_SHARE: u64 = 4;
+/// Of the memory for blocks, so much may be with the workers before reading pauses: one part in this many. More would only wait, and be
+/// out of the cores' caches when its turn comes.
+const BACKLOG_SHARE: u64 = 8;
 
 /// A mailbox with its address.
 pub(crate) struct Mail<M> {
@@ -51,7 +58,12 @@ pub(crate) struct SessionTable {
     pub(crate) config: Config,
     pub(crate) peer_id: PeerId,
     pub(crate) pool: BlockPool,
+    /// Of the memory for blocks, what pieces take that come; the rest is `reading`.
     pub(crate) budget: Budget,
+    /// What is read from the files, for peers.
+    pub(crate) reading: Arc<Shared>,
+    /// Whole pieces on their way through the workers; while they are many, peers that fetch do not read.
+    pub(crate) backlog: Arc<Backlog>,
     /// Bytes per second from and to peers, over all torrents.
     pub(crate) limits: Limits,
     pub(crate) files: Arc<FilePool>,
@@ -79,7 +91,9 @@ impl SessionTable {
         Arc::new(Self {
             peer_id,
             pool: BlockPool::default(),
-            budget: Budget::new(config.memory_bytes),
+            budget: Budget::new(config.memory_bytes - config.memory_bytes / READING_SHARE),
+            reading: Shared::new(config.memory_bytes / READING_SHARE),
+            backlog: Backlog::new(config.workers, config.memory_bytes / BACKLOG_SHARE),
             limits: Limits::new(config.download_limit, config.upload_limit),
             files: FilePool::new(config.open_files),
             listener,

@@ -161,7 +161,7 @@ fn look(torrent: &TorrentTable) -> store::Msg {
     store::Msg::Surveyed { found, resumed }
 }
 
-fn write(job: Job) {
+pub(super) fn write(job: Job) {
     let torrent = job.torrent.clone();
     let Some(whole) = job.whole() else { return };
     fault_point!("file_worker.write", piece = whole.piece);

@@ -11,6 +11,7 @@ use supervisors::{BlockingProcess, Exit, ExitReason, fault_point};
 
 use super::{client, file_worker, store};
 use crate::protocol::{BLOCK_BYTES, PieceIndex, Whole};
+use crate::rt::backlog::Waiting;
 use crate::rt::blocks::Block;
 use crate::rt::files::DiskError;
 use crate::tables::{SessionTable, TorrentTable};
@@ -27,13 +28,17 @@ pub(crate) enum Msg {
 pub(crate) struct Job {
     pub(crate) torrent: Arc<TorrentTable>,
     whole: Option<Whole<Block, std::net::SocketAddr>>,
+    /// Counted until a worker is done with it, however that ends.
+    _waiting: Waiting,
     /// Workers that crashed with it.
     pub(crate) crashes: u32,
 }
 
 impl Job {
     pub(crate) fn new(torrent: Arc<TorrentTable>, whole: Whole<Block, std::net::SocketAddr>, crashes: u32) -> Self {
-        Self { torrent, whole: Some(whole), crashes }
+        let bytes = whole.blocks.iter().map(|block| block.len() as u64).sum();
+        let waiting = torrent.session.backlog.add(bytes);
+        Self { torrent, whole: Some(whole), _waiting: waiting, crashes }
     }
 
     pub(crate) fn whole(&self) -> Option<&Whole<Block, std::net::SocketAddr>> {
@@ -89,7 +94,7 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
     process.shows(&session.piece_jobs.mailbox);
     loop {
         match process.recv(&session.piece_jobs.mailbox)? {
-            Msg::Hash(job) => hash(session, job),
+            Msg::Hash(job) => hash(job),
             Msg::Check(check) => {
                 let checked = check_on_disk(process, &check, session)?;
                 check.answer(checked);
@@ -98,7 +103,7 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
     }
 }
 
-fn hash(session: &SessionTable, job: Job) {
+fn hash(job: Job) {
     let Some(whole) = job.whole() else { return };
     fault_point!("piece_worker.hash", piece = whole.piece);
     let mut sha1 = Sha1::new();
@@ -113,8 +118,8 @@ fn hash(session: &SessionTable, job: Job) {
         if !liars.is_empty() {
             torrent.client.cast(client::Msg::Liars { piece: whole.piece, liars });
         }
-        session.file_jobs.cast(file_worker::Msg::Write(job));
-        return;
+        // Written at once, by the core that has it in its cache.
+        return file_worker::write(job);
     }
     let evidence = whole.evidence(block_hash);
     if let Some(Whole { piece, sources, blocks, .. }) = job.done() {
@@ -128,14 +133,15 @@ fn block_hash(block: &Block) -> [u8; 20] {
     Sha1::digest(&block[..]).into()
 }
 
-/// Reads the piece in slices of 1 MiB and compares its hash. What is not there, or cannot be read because the disk is bad, is not
+/// Reads the piece in slices of at most 1 MiB and compares its hash. What is not there, or cannot be read because the disk is bad, is not
 /// right; `Err`: it may be, but it may not be read now.
 fn check_on_disk(
     process: &BlockingProcess,
     check: &Check,
     session: &SessionTable,
 ) -> Result<Result<bool, DiskError>, ExitReason> {
-    const SLICE: u32 = 64 * BLOCK_BYTES;
+    let config = &session.config;
+    let slice = (config.memory_bytes / 4 / config.workers.max(1) as u64).clamp(BLOCK_BYTES.into(), 1 << 20) as u32;
     let (torrent, piece) = (&check.torrent, check.piece);
     fault_point!("piece_worker.check", piece = piece);
     let layout = &torrent.metainfo.layout;
@@ -144,7 +150,7 @@ fn check_on_disk(
     let mut done = 0;
     while done < length {
         process.check()?;
-        let now = SLICE.min(length - done);
+        let now = slice.min(length - done);
         let mut blocks: Vec<Block> = Vec::with_capacity(64);
         let mut left = now;
         while left > 0 {

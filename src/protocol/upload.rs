@@ -110,9 +110,9 @@ impl Upload {
         self.waiting() < before
     }
 
-    /// The next requests to read together: of one piece, each beginning where the one before it ends. Of the pieces for which `may_give`
-    /// says no, none is read now.
-    pub fn next_read(&mut self, mut may_give: impl FnMut(PieceIndex) -> bool) -> Option<Vec<BlockRange>> {
+    /// The next requests to read together: of one piece, each beginning where the one before it ends, several only if they have no more
+    /// than `most` bytes together. Of the pieces for which `may_give` says no, none is read now.
+    pub fn next_read(&mut self, most: u32, mut may_give: impl FnMut(PieceIndex) -> bool) -> Option<Vec<BlockRange>> {
         if self.reads >= MAX_READS {
             return None;
         }
@@ -129,7 +129,7 @@ impl Upload {
         while group.len() < READ_BLOCKS
             && let Some(next) = self.queue.get(at).copied()
             && (next.piece, next.begin) == end
-            && end.1 - first.begin + next.length <= READ_BYTES
+            && end.1 - first.begin + next.length <= most.min(READ_BYTES)
         {
             self.queue.remove(at);
             end.1 += next.length;
@@ -178,29 +178,29 @@ mod tests {
     #[test]
     fn requests_that_follow_each_other_are_read_together() {
         let mut upload = serving(&[(0, 0), (0, 1), (0, 3), (1, 4), (1, 5)]);
-        assert_eq!(upload.next_read(|_| true), Some(vec![block(0, 0), block(0, 1)]));
-        assert_eq!(upload.next_read(|_| true), Some(vec![block(0, 3)]));
-        assert_eq!(upload.next_read(|_| true), None, "two reads are under way");
+        assert_eq!(upload.next_read(READ_BYTES, |_| true), Some(vec![block(0, 0), block(0, 1)]));
+        assert_eq!(upload.next_read(READ_BYTES, |_| true), Some(vec![block(0, 3)]));
+        assert_eq!(upload.next_read(READ_BYTES, |_| true), None, "two reads are under way");
         assert_eq!(ended(&mut upload, &[block(0, 3)]), [true]);
-        assert_eq!(upload.next_read(|_| true), Some(vec![block(1, 4), block(1, 5)]));
+        assert_eq!(upload.next_read(READ_BYTES, |_| true), Some(vec![block(1, 4), block(1, 5)]));
     }
 
     #[test]
     fn a_choked_peer_gets_nothing_but_its_fast_pieces() {
         let mut upload = serving(&[(0, 0), (7, 0), (0, 1)]);
-        assert_eq!(upload.next_read(|_| true), Some(vec![block(0, 0)]));
+        assert_eq!(upload.next_read(READ_BYTES, |_| true), Some(vec![block(0, 0)]));
         upload.allow(PieceIndex(7));
         assert_eq!(upload.choke(), [block(0, 1), block(0, 0)]);
         assert_eq!([(0, 1), (7, 1)].map(|(p, n)| upload.request(block(p, n))), [Asked::Refused, Asked::Queued]);
         assert_eq!(ended(&mut upload, &[block(0, 0)]), [false], "it was read for nothing");
-        assert_eq!(upload.next_read(|_| true), Some(vec![block(7, 0), block(7, 1)]));
+        assert_eq!(upload.next_read(READ_BYTES, |_| true), Some(vec![block(7, 0), block(7, 1)]));
     }
 
     #[test]
     fn a_cancelled_request_is_not_answered() {
         let mut upload = serving(&[(0, 0), (0, 1), (5, 5)]);
         assert!(upload.cancel(block(5, 5)) && !upload.cancel(block(5, 5)));
-        let read = upload.next_read(|_| true).unwrap();
+        let read = upload.next_read(READ_BYTES, |_| true).unwrap();
         assert!(upload.cancel(block(0, 0)), "it is being read");
         assert_eq!(ended(&mut upload, &read), [false, true]);
         assert!(!upload.cancel(block(0, 1)), "it is answered");

@@ -133,6 +133,41 @@ impl Drop for Lease {
     }
 }
 
+/// Memory that is divided evenly among those who use it at the time.
+#[derive(Debug)]
+pub struct Shared {
+    bytes: u64,
+    sharers: AtomicU64,
+}
+
+/// Has a share of [`Shared`] memory until it is dropped.
+#[derive(Debug)]
+pub struct Sharer(Arc<Shared>);
+
+impl Shared {
+    /// `bytes` to be shared.
+    pub fn new(bytes: u64) -> Arc<Self> {
+        Arc::new(Self { bytes, sharers: AtomicU64::new(0) })
+    }
+
+    /// One more has a share.
+    pub fn join(self: &Arc<Self>) -> Sharer {
+        self.sharers.fetch_add(1, Ordering::Relaxed);
+        Sharer(self.clone())
+    }
+
+    /// The share of each, in bytes; never less than four blocks.
+    pub fn share(&self) -> u64 {
+        (self.bytes / self.sharers.load(Ordering::Relaxed).max(1)).max(4 * BUFFER_BYTES as u64)
+    }
+}
+
+impl Drop for Sharer {
+    fn drop(&mut self) {
+        self.0.sharers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +181,18 @@ mod tests {
         drop(first);
         assert_eq!(pool.take(16384).as_ptr(), place);
         assert_eq!((pool.lent_bytes(), pool.peak_bytes()), (0, 16384));
+    }
+
+    #[test]
+    fn shares_shrink_with_the_sharers_and_come_back() {
+        let shared = Shared::new(1 << 20);
+        assert_eq!(shared.share(), 1 << 20);
+        let sharers: Vec<Sharer> = (0..4).map(|_| shared.join()).collect();
+        assert_eq!(shared.share(), 1 << 18);
+        let crowd: Vec<Sharer> = (0..96).map(|_| shared.join()).collect();
+        assert_eq!(shared.share(), 1 << 16);
+        drop((sharers, crowd));
+        assert_eq!(shared.share(), 1 << 20);
     }
 
     #[test]

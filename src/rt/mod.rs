@@ -7,6 +7,7 @@
 //!
 //! | file | door to |
 //! | --- | --- |
+//! | [`backlog`] | what waits for a worker, and who waits for that |
 //! | [`blocks`] | memory for blocks, used again and bounded |
 //! | [`clock`] | time: now, sleep, tick, time limits |
 //! | [`dice`] | randomness: seeds, jitter, peer ids |
@@ -19,6 +20,7 @@
 //! | [`spawn`] | the blocking pool, and the way from `main` into async code |
 //! | [`wall`] | the time of day, for people to read |
 
+pub mod backlog;
 pub mod blocks;
 pub mod clock;
 pub mod dice;

@@ -130,6 +130,10 @@ pub(crate) struct RunArgs {
     )]
     pub(crate) no_upload: bool,
 
+    /// Memory for what is on its way between sockets and disk, from 2MiB on [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = values::memory, help_heading = LIMITS)]
+    pub(crate) memory: Option<u64>,
+
     /// Threads that hash pieces, and as many that read and write files: 1 to 64 [default: one per core, at most 16]
     #[arg(long, value_name = "N", value_parser = values::workers, help_heading = LIMITS)]
     pub(crate) workers: Option<usize>,

@@ -191,6 +191,17 @@ pub(crate) fn max_peers(text: &str) -> Result<usize, String> {
     number(text, 1..=10_000, "each is a connection")
 }
 
+/// `--memory`: bytes.
+pub(crate) fn memory(text: &str) -> Result<u64, String> {
+    const LEAST: ByteSize = ByteSize(2 << 20);
+    const MOST: ByteSize = ByteSize(1 << 40);
+    match text.trim().parse::<ByteSize>() {
+        Ok(size) if (LEAST..=MOST).contains(&size) => Ok(size.0),
+        Ok(_) => Err(format!("it has to be from {LEAST} to {MOST}; 64 MiB are enough for the fastest of links")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// `--workers`: of each kind.
 pub(crate) fn workers(text: &str) -> Result<usize, String> {
     number(text, 1..=64, "each is a thread")
@@ -281,6 +292,8 @@ mod tests {
         assert_eq!((upload_slots("4"), max_peers("10000")), (Ok(4), Ok(10_000)));
         assert_eq!((workers("1"), workers("64")), (Ok(1), Ok(64)));
         assert!(workers("0").is_err() && workers("65").is_err());
+        assert_eq!((memory("2MiB"), memory("64 MiB")), (Ok(2 << 20), Ok(64 << 20)));
+        assert!(memory("1MiB").is_err() && memory("2TiB").is_err() && memory("lots").is_err());
         assert!(upload_slots("0").unwrap_err().contains("--no-upload"));
         for text in ["0", "10001", "-1", "many", "", "1.5"] {
             assert!(max_peers(text).is_err(), "{text}");

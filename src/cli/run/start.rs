@@ -113,6 +113,7 @@ fn config(args: &RunArgs) -> Config {
     Config {
         ports: args.port.map_or(usual.ports, |port| Some(port..=port)),
         max_peers: args.max_peers.unwrap_or(usual.max_peers),
+        memory_bytes: args.memory.unwrap_or(usual.memory_bytes),
         workers: args.workers.unwrap_or(usual.workers),
         upload_limit: args.upload_limit,
         download_limit: args.download_limit,

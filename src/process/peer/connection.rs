@@ -32,7 +32,8 @@ use crate::protocol::pipeline::{Landed, Pipeline, Stray};
 use crate::protocol::upload::{Asked, Upload};
 use crate::protocol::wire::{self, Decoded};
 use crate::protocol::{Bitfield, BlockRange, Layout, Message, PeerKey, PieceIndex, WireError};
-use crate::rt::blocks::Block;
+use crate::rt::backlog::Turnstile;
+use crate::rt::blocks::{Block, Sharer};
 use crate::rt::clock::{self, Alarm};
 use crate::rt::net::Socket;
 use crate::rt::spawn;
@@ -80,6 +81,7 @@ struct Connection<'a> {
     receiving: Valve,
     /// Since when we have not read, though we could: our limits, or a side that does not listen, forbid it.
     not_reading: Option<Duration>,
+    turnstile: Turnstile,
     have: Bitfield,
     theirs: Bitfield,
     /// Nothing but the handshake and keep-alives came before.
@@ -95,6 +97,8 @@ struct Connection<'a> {
     /// Requests that it rejected since a block came, although it does not choke us.
     rejects: u32,
     upload: Upload,
+    /// While we serve it: its share of the memory for what is read.
+    shares_reading: Option<Sharer>,
     extending: Extending,
     heard: Duration,
     said: Duration,
@@ -157,6 +161,7 @@ impl<'a> Connection<'a> {
             sending: Valve::new(Flow::with_allowance(allowance, ours(|limits| &limits.upload))),
             receiving: Valve::new(Flow::new(ours(|limits| &limits.download))),
             not_reading: None,
+            turnstile: Turnstile::default(),
             have,
             theirs: Bitfield::new(layout.pieces()),
             first: true,
@@ -169,6 +174,7 @@ impl<'a> Connection<'a> {
             asked: false,
             rejects: 0,
             upload: Upload::default(),
+            shares_reading: None,
             extending: Extending::default(),
             heard: now,
             said: now,
@@ -295,6 +301,10 @@ impl<'a> Connection<'a> {
 
     /// Reads as much as the limits allow; pending when nothing came, or while the other side does not listen to us.
     fn poll_read(&mut self, cx: &mut Context<'_>, socket: &Socket, room: &mut [u8]) -> Poll<Result<usize, End>> {
+        if !self.pipeline.is_empty() && self.turnstile.poll_pass(cx, &self.torrent.session.backlog).is_pending() {
+            self.not_reading.get_or_insert(self.now);
+            return Poll::Pending;
+        }
         let allowed = match self.receiving.poll_open(cx, room.len()) {
             Poll::Ready(allowed) if self.out.messages_waiting() <= MUCH_UNSAID => allowed,
             _ => {

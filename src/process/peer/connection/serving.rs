@@ -21,6 +21,7 @@ impl Connection<'_> {
             return;
         }
         self.counts.peer_choked.store(choked, Ordering::Relaxed);
+        self.shares_reading = (!choked).then(|| self.torrent.session.reading.join());
         if !choked {
             self.upload.unchoke();
             return self.out.message(&Message::Unchoke);
@@ -83,10 +84,13 @@ impl Connection<'_> {
             (true, true) => ENOUGH_WHEN_SCARCE,
             (true, false) => ENOUGH_WAITING,
         };
+        // Half of its share waits to be written, a quarter each may be in two reads.
+        let share = usize::try_from(self.torrent.session.reading.share()).unwrap_or(usize::MAX);
+        let (enough, most) = (enough.min(share / 2), u32::try_from(share / 4).unwrap_or(u32::MAX));
         let (giving, key, now) = (&self.torrent.giving, self.key, self.now);
         let may_give = |piece| !scarce || lock(giving).may_give(piece, key, now);
         while self.out.answers_waiting() < enough
-            && let Some(ranges) = self.upload.next_read(may_give)
+            && let Some(ranges) = self.upload.next_read(most, may_give)
         {
             let read = file_worker::Read { torrent: self.torrent.clone(), ranges, to: self.me.clone() };
             self.torrent.session.file_jobs.cast(file_worker::Msg::Read(read));
