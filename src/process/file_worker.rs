@@ -1,4 +1,4 @@
-//! Writes whole pieces and reads blocks for uploads, on a thread of its own.
+//! Reads blocks for uploads, writes again what the disk refused, and looks at files, on a thread of its own.
 //!
 //! Parent: `storage_sup`. Restart: permanent. Lost on restart: nothing; queued jobs wait in the session's table, and the job in
 //! hand goes back to whoever sent it. It hashes nothing and keeps no state between jobs.
@@ -20,7 +20,7 @@ pub(crate) use keep::Keep;
 
 /// What a file worker is asked to do.
 pub(crate) enum Msg {
-    /// From `piece_worker`: a piece that passed its hash.
+    /// From `store`: a piece that passed its hash, and that the disk has refused before.
     Write(Job),
     /// From `peer`: blocks that follow each other, to be sent to the other side.
     Read(Read),

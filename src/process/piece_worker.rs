@@ -1,4 +1,4 @@
-//! Checks the SHA-1 of whole pieces, on a thread of its own.
+//! Checks the SHA-1 of whole pieces and writes those that are right, on a thread of its own.
 //!
 //! Parent: `storage_sup`. Restart: permanent. Lost on restart: nothing; queued jobs wait in the session's table, and the job in
 //! hand goes back to its store. It never talks to a peer and keeps no state between jobs.
@@ -18,7 +18,7 @@ use crate::tables::{SessionTable, TorrentTable};
 
 /// What a piece worker is asked to do.
 pub(crate) enum Msg {
-    /// From `store`: a piece has all its blocks. Good ones go on to a file worker, bad ones are reported to the store.
+    /// From `store`: a piece has all its blocks. Good ones are written, bad ones are reported to the store.
     Hash(Job),
     /// From `store`: is this piece on disk and whole?
     Check(Check),

@@ -29,6 +29,8 @@ const STALE_CEILING: Duration = Duration::from_secs(60);
 const MOST_PATIENCE: Duration = Duration::from_secs(300);
 /// A peer that let requests go stale (is *snubbing* us) gets no work for so long; doubled each time, until a block comes.
 const FIRST_SNUB: Duration = Duration::from_secs(10);
+/// The same after it rejected requests that it should answer: a disk of its may be busy for a moment.
+const FIRST_REFUSAL: Duration = Duration::from_secs(1);
 const LONGEST_SNUB: Duration = Duration::from_secs(160);
 /// A peer that has owed us blocks for so long and sent none is snubbing us, as far as choking is concerned.
 const SNUBBED: Duration = Duration::from_secs(60);

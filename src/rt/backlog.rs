@@ -3,8 +3,8 @@
 //! What the other side has sent stays in its socket meanwhile, and its TCP waits; so memory is full of what is being worked on, not of
 //! what waits, and reading goes on in the moment that a worker is done. It counts, and wakes those who wait; it holds no work itself.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use event_listener::{Event, EventListener};

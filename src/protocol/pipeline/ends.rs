@@ -29,11 +29,12 @@ impl<B> Pipeline<B> {
     }
 
     /// The other side will not answer this request (BEP 6). The block goes back, and whatever is complete without it. A peer that rejects what it
-    /// should answer gets no work for a while, as if it had let it go stale. `Err`: nobody asked for it.
+    /// should answer gets no work for a second, and longer each time. `Err`: nobody asked for it.
     pub fn rejected(&mut self, range: BlockRange, now: Duration) -> Result<Vec<Landed<B>>, Stray> {
         let Some(place) = self.accept(range) else { return Err(self.answered_late()) };
-        if self.may_ask(range.piece) {
-            self.pause(now);
+        // Several that were asked for together are rejected together: that counts once.
+        if self.may_ask(range.piece) && now >= self.snubbed_until {
+            self.pause(now, FIRST_REFUSAL);
         }
         self.outstanding = self.outstanding.saturating_sub(1);
         let (block, mut gone) = self.carve(place);
@@ -137,7 +138,7 @@ impl<B> Pipeline<B> {
             self.depth.forget_probe();
         }
         if late.iter().any(|f| self.may_ask(f.run.piece)) {
-            self.pause(now);
+            self.pause(now, FIRST_SNUB);
         }
         late.into_iter().map(Flight::land).collect()
     }
@@ -150,9 +151,9 @@ impl<B> Pipeline<B> {
     }
 
     /// It let requests go stale, or rejects what it should answer: no work for a while, longer each time.
-    fn pause(&mut self, now: Duration) {
+    fn pause(&mut self, now: Duration, first: Duration) {
         self.depth.begin_again(now);
-        self.snub = (2 * self.snub).clamp(FIRST_SNUB, LONGEST_SNUB);
+        self.snub = (2 * self.snub).clamp(first, LONGEST_SNUB);
         self.snubbed_until = now + self.snub;
     }
 }
