@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::flight::Flight;
-use super::{FIRST_SNUB, LONGEST_SNUB, Landed, MOST_PATIENCE, Pipeline, Place, STALE_CEILING, STALE_FLOOR, Stray};
+use super::{
+    FIRST_REFUSAL, FIRST_SNUB, LONGEST_SNUB, Landed, MOST_PATIENCE, Pipeline, Place, STALE_CEILING, STALE_FLOOR, Stray,
+};
 use crate::protocol::{BLOCK_BYTES, BlockRange, PieceIndex, Run};
 
 impl<B> Pipeline<B> {
@@ -150,7 +152,7 @@ impl<B> Pipeline<B> {
         }
     }
 
-    /// It let requests go stale, or rejects what it should answer: no work for a while, longer each time.
+    /// It let requests go stale, or rejects what it should answer: no work for `first`, and longer each time.
     fn pause(&mut self, now: Duration, first: Duration) {
         self.depth.begin_again(now);
         self.snub = (2 * self.snub).clamp(first, LONGEST_SNUB);

@@ -242,12 +242,21 @@ fn a_block_that_is_rejected_goes_back_at_once_and_the_others_stay() {
 #[test]
 fn a_peer_that_rejects_what_it_should_answer_gets_no_work_for_a_while() {
     let mut p = unchoked();
-    p.grant(run(0, 0, 1), T0);
+    p.grant(run(0, 0, 3), T0);
     sent(&mut p, T0);
-    assert!(p.rejected(range(PieceIndex(0), 0), T0).is_ok());
-    assert_eq!(p.room(FIRST_SNUB - Duration::from_millis(1)), 0);
-    assert!(p.room(FIRST_SNUB) > 0);
+    // Three that were asked for together count once.
+    for n in 0..3 {
+        assert!(p.rejected(range(PieceIndex(0), n), T0).is_ok());
+    }
+    assert_eq!(p.room(FIRST_REFUSAL - Duration::from_millis(1)), 0);
+    assert!(p.room(FIRST_REFUSAL) > 0);
     assert!(p.rejected(range(PieceIndex(0), 0), T0).is_err());
+    // And once more as soon as it may: twice as long.
+    p.grant(run(0, 0, 1), FIRST_REFUSAL);
+    sent(&mut p, FIRST_REFUSAL);
+    assert!(p.rejected(range(PieceIndex(0), 0), FIRST_REFUSAL).is_ok());
+    assert_eq!(p.room(3 * FIRST_REFUSAL - Duration::from_millis(1)), 0);
+    assert!(p.room(3 * FIRST_REFUSAL) > 0);
 }
 
 #[test]
