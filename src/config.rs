@@ -15,8 +15,8 @@ pub struct Config {
     pub bind: BindTo,
     /// The first free port of these is taken for incoming connections; 0 lets the system choose. `None`: no incoming connections.
     pub ports: Option<RangeInclusive<u16>>,
-    /// Bytes of blocks that may be on their way between sockets and disk, over all torrents: three quarters for pieces that come, a
-    /// quarter for what peers are sent. At least 4 MiB or so are of use; more than 64 MiB make no machine faster that we know.
+    /// Bytes of blocks that may be on their way between sockets and disk, over all torrents: two thirds for pieces that come, a
+    /// third for what peers are sent. At least 4 MiB or so are of use; more than 64 MiB make no machine faster that we know.
     pub memory_bytes: u64,
     /// Piece workers and file workers, each (1 to 64).
     pub workers: usize,

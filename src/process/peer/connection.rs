@@ -255,6 +255,9 @@ impl<'a> Connection<'a> {
                     if needed > buffer.len() || (full && buffer.len() < LARGE_READ) {
                         let grown = needed.max(buffer.len() * 4).clamp(SMALL_READ, LARGE_READ.max(needed));
                         buffer.resize(grown, 0);
+                    } else if end == 0 && self.pipeline.is_empty() && buffer.len() > SMALL_READ {
+                        // Of many peers that wait for work, most wait long.
+                        buffer = vec![0; SMALL_READ];
                     }
                     self.after_reading();
                 }
