@@ -48,6 +48,8 @@ pub struct Place {
 /// The pipeline of one connection.
 pub struct Pipeline<B> {
     flights: VecDeque<Flight<B>>,
+    /// Runs that were asked for before the one that was complete last, and are not.
+    overtaken: usize,
     outstanding: u32,
     depth: Depth,
     /// Requests given up that may be answered all the same: a cancel or a choke crosses the blocks on the wire.
@@ -80,6 +82,7 @@ impl<B> Pipeline<B> {
     pub fn new(now: Duration) -> Self {
         Self {
             flights: VecDeque::new(),
+            overtaken: 0,
             outstanding: 0,
             depth: Depth::new(now),
             given_up: 0,
@@ -257,6 +260,7 @@ impl<B> Pipeline<B> {
         if flight.missing > 0 {
             return None;
         }
+        self.overtaken = place.flight;
         self.flights.remove(place.flight).map(Flight::land)
     }
 }

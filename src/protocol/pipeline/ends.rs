@@ -72,6 +72,20 @@ impl<B> Pipeline<B> {
         gone
     }
 
+    /// After [`Pipeline::put`] has made a run complete: what is here of the runs before it. Most peers answer in order, so what is missing
+    /// of those may be long in coming; nobody else has to fetch the whole run because of one block. It stays asked for.
+    pub fn overtaken(&mut self) -> Vec<Landed<B>> {
+        let (mut kept, mut here) = (Vec::new(), Vec::new());
+        for flight in self.flights.drain(..std::mem::take(&mut self.overtaken).min(self.flights.len())) {
+            let parts = if flight.out() == flight.missing { flight.cut() } else { vec![flight] };
+            for part in parts {
+                if part.missing == 0 { here.push(part.land()) } else { kept.push(part) }
+            }
+        }
+        kept.into_iter().rev().for_each(|flight| self.flights.push_front(flight));
+        here
+    }
+
     /// Cuts one block out of its flight. Returns it, and what is complete without it.
     fn carve(&mut self, place: Place) -> (Option<Flight<B>>, Vec<Landed<B>>) {
         let Some(mut before) = self.flights.remove(place.flight) else { return (None, Vec::new()) };

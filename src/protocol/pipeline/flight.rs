@@ -44,6 +44,17 @@ impl<B> Flight<B> {
         Self { run, requested, blocks, missing, touched: self.touched }
     }
 
+    /// Cuts the run wherever a block that is here meets one that is not; the parts in order.
+    pub(super) fn cut(mut self) -> Vec<Self> {
+        let mut parts = Vec::new();
+        while let Some(edge) = self.blocks.windows(2).rposition(|pair| pair[0].is_some() != pair[1].is_some()) {
+            parts.push(self.split_off(edge as u32 + 1));
+        }
+        parts.push(self);
+        parts.reverse();
+        parts
+    }
+
     pub(super) fn land(self) -> Landed<B> {
         let mut blocks = Vec::with_capacity((self.run.blocks - self.missing) as usize);
         blocks.extend((self.run.first..).zip(self.blocks).filter_map(|(n, block)| Some((n, block?))));

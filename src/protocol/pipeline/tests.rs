@@ -240,6 +240,22 @@ fn a_block_that_is_rejected_goes_back_at_once_and_the_others_stay() {
 }
 
 #[test]
+fn of_a_run_that_another_overtook_what_is_here_lands_and_the_rest_stays_asked_for() {
+    let mut p = unchoked();
+    p.grant(run(0, 0, 3), T0);
+    p.grant(run(1, 0, 1), T0);
+    sent(&mut p, T0);
+    assert!(comes(&mut p, 0, 0, T0).is_none() && comes(&mut p, 0, 2, T0).is_none());
+    assert!(p.overtaken().is_empty());
+    assert!(comes(&mut p, 1, 0, T0).is_some());
+    assert_eq!(ended(p.overtaken()), [(run(0, 0, 1), vec![0]), (run(0, 2, 1), vec![2])]);
+    assert!(p.overtaken().is_empty() && p.outstanding() == 1);
+    assert_eq!(p.accept(range(PieceIndex(0), 0)), None, "it has come already");
+    assert_eq!(comes(&mut p, 0, 1, T0).map(|landed| landed.run), Some(run(0, 1, 1)));
+    assert!(p.is_empty() && p.outstanding() == 0);
+}
+
+#[test]
 fn a_peer_that_rejects_what_it_should_answer_gets_no_work_for_a_while() {
     let mut p = unchoked();
     p.grant(run(0, 0, 3), T0);

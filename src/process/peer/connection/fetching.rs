@@ -53,6 +53,7 @@ impl Connection<'_> {
         let block = self.torrent.session.pool.copy(bytes);
         if let Some(landed) = self.pipeline.put(place, range, block, self.now) {
             self.land(landed);
+            self.pipeline.overtaken().into_iter().for_each(|landed| self.land(landed));
         }
         Ok(())
     }
