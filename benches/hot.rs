@@ -1,4 +1,4 @@
-//! What is hot, piece by piece: the wire, the picker, ordsets, hashes, block memory.
+//! What is hot, piece by piece: the wire, the picker, ordsets, hashes, block memory, who is connected.
 //!
 //! `cargo bench -p bt-erl --bench hot`. Compare only what was measured in one run: the machine is shared.
 
@@ -6,6 +6,8 @@
 
 #[path = "hot/blocks.rs"]
 mod blocks;
+#[path = "hot/crowds.rs"]
+mod crowds;
 #[path = "hot/hashing.rs"]
 mod hashing;
 #[path = "hot/ordsets.rs"]
@@ -26,6 +28,6 @@ fn config() -> Criterion {
 criterion_group! {
     name = all;
     config = config();
-    targets = wires::decode, wires::encode, picking::picking, ordsets::ordsets, hashing::hashing, blocks::blocks
+    targets = wires::decode, wires::encode, picking::picking, ordsets::ordsets, hashing::hashing, blocks::blocks, crowds::crowds
 }
 criterion_main!(all);

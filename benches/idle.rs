@@ -126,12 +126,13 @@ fn measure(shape: &Shape) {
     let config = Config {
         bind: BindTo::Loopback,
         ports: Some(0..=0),
-        max_peers: shape.connections + 1000,
+        // A quarter of them is kept for peers of its own choice.
+        max_peers: shape.connections * 3 / 2 + 100,
         state_dir: Some(state.path().to_owned()),
         ..Config::default()
     };
     let session = block_on(Session::start(config)).unwrap();
-    let options = TorrentOptions { max_peers: 2 * shape.connections + 100, ..TorrentOptions::new(dir.path()) };
+    let options = TorrentOptions { max_peers: usize::MAX, ..TorrentOptions::new(dir.path()) };
     let began = Instant::now();
     let torrents: Vec<Torrent> =
         all.into_iter().map(|one| block_on(session.add(one, options.clone())).unwrap()).collect();
@@ -139,12 +140,12 @@ fn measure(shape: &Shape) {
     torrents[shape.leeching..].iter().for_each(|torrent| assert_eq!(block_on(torrent.wait()), Outcome::Complete));
     let checked = began.elapsed();
     report(&format!("{} torrents, {} of them incomplete", shape.torrents, shape.leeching), &Meter::read(), &bare);
-    println!("added in {added:.2?}, checked after {checked:.2?}");
+    println!("added in {added:.2?}, checked after {checked:.2?}, {}", since(&bare));
 
     let (before, began) = (Meter::read(), Instant::now());
     if shape.connections > 0 {
         others.connect(session.local_port().unwrap(), &torrents, shape.connections);
-        println!("{} connections in {:.2?}", shape.connections, began.elapsed());
+        println!("{} connections in {:.2?}, {}", shape.connections, began.elapsed(), since(&before));
     }
     std::thread::sleep(Duration::from_secs(shape.rest));
     let connected = || torrents.iter().map(|torrent| torrent.progress().peers_connected as usize).sum::<usize>();
@@ -171,9 +172,20 @@ fn measure(shape: &Shape) {
             println!("  polls of {role}: {:.1}/s", grown as f64 / seconds);
         }
     }
+    let (before, began) = (Meter::read(), Instant::now());
+    drop(others);
+    while connected() > 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    println!("all connections over after {:.2?}, {}", began.elapsed(), since(&before));
     let began = Instant::now();
     block_on(session.stop());
     println!("stopped in {:.2?}", began.elapsed());
+}
+
+fn since(before: &Meter) -> String {
+    let now = Meter::read();
+    format!("processor {:.2} s", (now.user + now.system - before.user - before.system) / 100.0)
 }
 
 fn report(what: &str, now: &Meter, before: &Meter) {

@@ -13,15 +13,23 @@ const KEEP_ALIVE: [u8; 4] = [0; 4];
 /// As BEP 3 says.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(120);
 
+/// Calls under way together. Of many more the listener would end some.
+const AT_ONCE: usize = 64;
+
 /// Connections that do nothing.
 pub(crate) struct Crowd(Vec<TcpStream>);
 
 impl Crowd {
     /// Calls `port` once for each of `torrents`. Returns when the other side has shaken hands and greeted on all connections.
     pub(crate) fn connect(port: u16, torrents: &[[u8; 20]]) -> Self {
-        let call =
-            |(number, torrent)| greet((Ipv4Addr::LOCALHOST, port).into(), torrent, number).expect("a connection");
-        Self(torrents.iter().enumerate().map(|(number, torrent)| call((number, torrent))).collect())
+        let to = (Ipv4Addr::LOCALHOST, port).into();
+        let mut sockets = Vec::with_capacity(torrents.len());
+        for (first, torrents) in (0..).step_by(AT_ONCE).zip(torrents.chunks(AT_ONCE)) {
+            let calls = (first..).zip(torrents).map(|(number, torrent)| greet(to, torrent, number));
+            sockets.extend(calls.map(|call| call.expect("a connection")));
+            sockets[first..].iter_mut().for_each(|socket| hear_greeting(socket).expect("a greeting"));
+        }
+        Self(sockets)
     }
 
     /// How many.
@@ -54,9 +62,12 @@ fn greet(to: SocketAddr, torrent: &[u8; 20], number: usize) -> std::io::Result<T
     let parts: [&[u8]; 7] =
         [b"\x13BitTorrent protocol", &RESERVED, torrent, peer_id.as_bytes(), &NOTHING, &length, hello.as_bytes()];
     socket.write_all(&parts.concat())?;
-    // Their handshake, and the length of their first message.
-    socket.read_exact(&mut [0; 68 + 4])?;
     Ok(socket)
+}
+
+fn hear_greeting(socket: &mut TcpStream) -> std::io::Result<()> {
+    // Their handshake, and the length of their first message.
+    socket.read_exact(&mut [0; 68 + 4])
 }
 
 /// Answers every announce with an empty list, on a thread of its own. Returns where.

@@ -24,6 +24,7 @@ use supervisors::{Addr, Down, Exit, Pid, Process};
 use super::{file_worker, peer, store, tracker};
 use crate::events::{Event, PeerChange};
 use crate::protocol::book::{Fault, Source};
+use crate::protocol::crowd::Crowd;
 use crate::protocol::suggest::Suggestions;
 use crate::protocol::{Ask, Bitfield, Grant, Handshake, Layout, PeerKey, Picker, Picking, PieceIndex, Pieces, Run};
 use crate::rt::blocks::Lease;
@@ -112,6 +113,7 @@ struct Client {
     have: Bitfield,
     picker: Picker,
     peers: BTreeMap<PeerKey, Connection>,
+    crowd: Crowd,
     /// Peers that asked when there was nothing to grant.
     waiting: BTreeSet<PeerKey>,
     /// One of them may get something although nobody says that it is there: time passes, or memory comes free elsewhere.
@@ -136,8 +138,6 @@ struct Connection {
     listens: Option<SocketAddr>,
     /// That address is held in the book for as long as this connection lasts.
     holds: bool,
-    /// It was told to go.
-    closing: bool,
     /// It has something that we want; `wanted`: or had at any time.
     interested: bool,
     wanted: bool,
@@ -187,6 +187,7 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
                 }
                 client.grant_freed();
                 client.rechoke_if_due();
+                client.call_if_asked();
             },
             () = poll_fn(|cx| alarm.poll_ring(cx)).fuse() => client.look(),
         }
@@ -222,6 +223,7 @@ impl Client {
             pieces: Pieces::having(&layout, &have, wanted),
             picker: Picker::new(layout.clone(), &have, wanted, open.into_iter(), picking),
             peers: BTreeMap::new(),
+            crowd: Crowd::default(),
             waiting: BTreeSet::new(),
             hopeful: false,
             freed: false,
@@ -264,10 +266,10 @@ impl Client {
             Msg::Trimmed => self.complete(),
             Msg::Dropped { piece } => self.dropped(piece),
             Msg::DiskWorks => self.freed = true,
-            Msg::PeersUp | Msg::Called => self.call(),
+            Msg::PeersUp | Msg::Called => self.due.ask_to_call(),
             Msg::Found { addresses, source } => {
                 note(&self.torrent, &addresses, source);
-                self.call();
+                self.due.ask_to_call();
             }
             Msg::Incoming { socket, address, theirs } => self.incoming(socket, address, theirs),
         }
@@ -288,8 +290,8 @@ impl Client {
         for source in sources {
             book.was_useful(*source);
         }
-        for connection in self.peers.values_mut().filter(|c| sources.contains(&c.counts.address)) {
-            connection.useful += 1;
+        for key in sources.iter().filter_map(|source| self.crowd.at(*source)) {
+            self.peers.entry(key).and_modify(|connection| connection.useful += 1);
         }
         drop(book);
         self.torrent.tell(Event::finished(piece));

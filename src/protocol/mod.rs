@@ -11,6 +11,7 @@ pub mod book;
 pub mod bucket;
 pub mod choker;
 pub mod client_name;
+pub mod crowd;
 pub mod draft;
 pub mod extension;
 pub mod fast_set;

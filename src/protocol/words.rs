@@ -53,11 +53,14 @@ pub struct InfoHash(pub [u8; 20]);
 impl InfoHash {
     /// The first 8 hex digits, or as many more as it takes to differ from `others`.
     pub fn short_among<'a>(&self, others: impl IntoIterator<Item = &'a InfoHash>) -> String {
-        let whole = self.to_string();
-        let shared =
-            |other: &InfoHash| whole.bytes().zip(other.to_string().bytes()).take_while(|(a, b)| a == b).count();
+        let digits = |hash: &InfoHash| hash.0.map(|byte| [byte >> 4, byte & 15]);
+        let ours = digits(self);
+        let shared = |other: &InfoHash| {
+            let theirs = digits(other);
+            ours.as_flattened().iter().zip(theirs.as_flattened()).take_while(|(a, b)| a == b).count()
+        };
         let most = others.into_iter().map(shared).max().unwrap_or(0);
-        whole.chars().take((most + 1).max(8)).collect()
+        self.to_string().chars().take((most + 1).max(8)).collect()
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Due {
     turn_over: Duration,
     /// An address may be called then.
     call: Option<Duration>,
+    /// Something happened that may be a reason to call one: looked at once after all that came together.
+    call_asked: bool,
     /// Some connection moves bytes, or did lately.
     moving: bool,
 }
@@ -36,7 +38,21 @@ pub(super) struct Due {
 impl Due {
     pub(super) fn new(now: Duration) -> Self {
         let turn_over = now + TURN_OVER_EVERY;
-        Self { looked: now, measure: now, tell: now, tellings: 0, turn_over, call: None, moving: false }
+        Self {
+            looked: now,
+            measure: now,
+            tell: now,
+            tellings: 0,
+            turn_over,
+            call: None,
+            call_asked: false,
+            moving: false,
+        }
+    }
+
+    /// There is room, or an address: it is looked whether somebody is to be called.
+    pub(super) fn ask_to_call(&mut self) {
+        self.call_asked = true;
     }
 
     /// Everybody is told so many times, not now but soon: several come together.
@@ -105,8 +121,15 @@ impl Client {
         }
     }
 
-    pub(super) fn call(&mut self) {
-        self.due.call = None;
+    /// Calls whoever may be called, if there was a reason to look.
+    pub(super) fn call_if_asked(&mut self) {
+        if self.due.call_asked {
+            self.call();
+        }
+    }
+
+    fn call(&mut self) {
+        (self.due.call, self.due.call_asked) = (None, false);
         if self.torrent.session.is_stopping() {
             return;
         }

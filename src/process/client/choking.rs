@@ -20,11 +20,13 @@ pub(super) struct Choking {
     next: Duration,
     /// Somebody wants a slot or has one.
     busy: bool,
+    /// All slots are taken, and others would like one: one more who does changes nothing before the next round.
+    full: bool,
 }
 
 impl Choking {
     pub(super) fn new() -> Self {
-        Self { choker: Choker::new(dice::seed()), soon: false, next: Duration::ZERO, busy: false }
+        Self { choker: Choker::new(dice::seed()), soon: false, next: Duration::ZERO, busy: false, full: false }
     }
 
     /// When everybody's slot is decided anew; `None`: there is nothing to decide.
@@ -94,7 +96,7 @@ impl Client {
 
     /// The other side has become interested, or is no longer.
     pub(super) fn interested(&mut self, key: PeerKey) {
-        self.choking.soon |= self.peers.contains_key(&key);
+        self.choking.soon |= self.peers.get(&key).is_some_and(|c| c.unchoked || !self.choking.full);
     }
 
     /// Decides anew when ten seconds are over, or when somebody came, went or changed its mind.
@@ -134,7 +136,9 @@ impl Client {
             unchoked.iter().for_each(|key| self.suggest(*key));
         }
         self.torrent.counts.unchoked.store(unchoked.len() as u32, Ordering::Relaxed);
-        self.choking.busy = !unchoked.is_empty() || candidates.iter().any(|candidate| candidate.interested);
+        let interested = candidates.iter().filter(|candidate| candidate.interested).count();
+        self.choking.busy = !unchoked.is_empty() || interested > 0;
+        self.choking.full = unchoked.len() >= slots && interested > slots;
         if now >= self.choking.next {
             self.choking.next = now + RECHOKE_EVERY;
         }

@@ -3,6 +3,7 @@
 //! Part of `client`. Picks nothing and calls nobody.
 
 use super::*;
+use crate::protocol::crowd::{Meeting, Member};
 
 /// After a peer that had called us is gone, wait so long before calling it: it may come back by itself.
 const CALL_BACK: Duration = Duration::from_secs(5);
@@ -11,29 +12,23 @@ impl Client {
     pub(super) fn joined(&mut self, joined: Joined) {
         let Joined { key, pid, addr, counts } = joined;
         let (address, peer_id, outgoing) = (counts.address, counts.peer_id, counts.outgoing);
-        let same = |c: &PeerCounts| c.address == address || (c.peer_id == peer_id && c.address.ip() == address.ip());
-        if let Some(other) = self.peers.values().find(|c| same(&c.counts)) {
-            let old_loses = match (other.counts.outgoing, outgoing) {
-                // Who calls again has lost the first call, and knows it before we do.
-                (false, false) => true,
-                (true, true) => false,
-                // Both sides called at the same time: both keep the call of the larger peer id.
-                _ => outgoing == (self.torrent.session.peer_id.0 > peer_id.0),
-            };
-            let loser = if old_loses { &other.addr } else { &addr };
-            let _ = loser.cast(peer::Msg::Close { reason: "connected already" });
-            if loser.same(&addr) {
+        let member = Member { address, peer_id, outgoing };
+        match self.crowd.meet(&member, self.torrent.session.peer_id) {
+            Meeting::New => {}
+            Meeting::Replaces(other) => self.tell(other, peer::Msg::Close { reason: "connected already" }),
+            Meeting::Doubles => {
+                let _ = addr.cast(peer::Msg::Close { reason: "connected already" });
                 return;
             }
         }
-        let (all, incoming) = self.crowd();
         let max = self.torrent.options.max_peers;
         // A quarter of the room stays for peers of our own choice.
-        let full = all >= max || (!outgoing && incoming >= max - max / 4);
+        let full = self.crowd.staying() >= max || (!outgoing && self.crowd.incoming() >= max - max / 4);
         if full && !self.make_room_for(address.ip()) {
             let _ = addr.cast(peer::Msg::Close { reason: "enough peers are connected" });
             return;
         }
+        self.crowd.joined(key, member);
         supervisors::monitor(pid, &self.torrent.client.addr, move |down| Msg::Down { key, down });
         let _ = addr.cast(peer::Msg::Welcome { have: self.have.clone() });
         self.picker.joined(key, Bitfield::new(self.layout.pieces()));
@@ -45,7 +40,6 @@ impl Client {
                 rates: Rates::new(),
                 listens: outgoing.then_some(address),
                 holds: false,
-                closing: false,
                 counts,
                 interested: false,
                 wanted: false,
@@ -63,13 +57,17 @@ impl Client {
     }
 
     pub(super) fn left(&mut self, key: PeerKey, down: &Down) {
-        self.picker.left(key);
+        if self.picker.left(key) {
+            self.settle_leases();
+            self.freed = true;
+        }
         self.suggestions.ended(key);
         lock(&self.torrent.giving).left(key);
-        self.settle_leases();
         self.waiting.remove(&key);
+        self.crowd.left(key);
         lock(&self.torrent.peers).remove(&key);
         if let Some(connection) = self.peers.remove(&key) {
+            self.choking.soon |= connection.unchoked;
             if let Some(address) = connection.listens.filter(|_| connection.holds) {
                 lock(&self.torrent.book).released(address, clock::since_start() + CALL_BACK);
             }
@@ -81,17 +79,15 @@ impl Client {
             let change = PeerChange::Disconnected { reason };
             self.torrent.tell(Event::Peer { address: connection.counts.address, change });
         }
-        self.freed = true;
-        self.choking.soon = true;
-        self.call();
+        self.due.ask_to_call();
     }
 
     pub(super) fn ban(&mut self, address: SocketAddr, fault: Fault, reason: String) {
         log::warn!("peer {address} is banned: it {reason}");
         lock(&self.torrent.book).strike(address, fault, clock::since_start());
         self.torrent.tell(Event::Peer { address, change: PeerChange::Banned { reason } });
-        for connection in self.peers.values().filter(|c| c.counts.address == address) {
-            let _ = connection.addr.cast(peer::Msg::Close { reason: "banned" });
+        if let Some(key) = self.crowd.at(address) {
+            self.tell(key, peer::Msg::Close { reason: "banned" });
         }
     }
 
@@ -130,6 +126,12 @@ impl Client {
         self.settle_leases();
         self.interest(key);
         self.freed = true;
+    }
+
+    pub(super) fn tell(&self, key: PeerKey, message: peer::Msg) {
+        if let Some(connection) = self.peers.get(&key) {
+            let _ = connection.addr.cast(message);
+        }
     }
 
     /// Tells a peer when it becomes interesting or ceases to be.

@@ -24,28 +24,19 @@ impl Client {
     /// When there is no room for somebody from `host`: somebody from a host with more connections goes. False when all are as modest.
     pub(super) fn make_room_for(&mut self, host: IpAddr) -> bool {
         let standings: Vec<_> = self.standings(clock::since_start()).collect();
-        crowding_out(&standings, host).is_some_and(|key| self.close(key))
+        crowding_out(&standings, host).map(|key| self.close(key)).is_some()
     }
 
     fn standings(&self, now: Duration) -> impl Iterator<Item = (IpAddr, Standing)> {
-        self.peers.iter().filter(|(_, connection)| !connection.closing).map(move |(key, c)| {
+        self.peers.iter().filter(|(key, _)| self.crowd.stays(**key)).map(move |(key, c)| {
             let rate = c.counts.download_rate.load(Ordering::Relaxed) + c.counts.upload_rate.load(Ordering::Relaxed);
             let age = now.saturating_sub(c.counts.since);
             (c.counts.address.ip(), Standing { key: *key, wanted: c.interested, rate, age })
         })
     }
 
-    fn close(&mut self, key: PeerKey) -> bool {
-        self.peers.get_mut(&key).is_some_and(|connection| {
-            connection.closing = true;
-            let _ = connection.addr.cast(peer::Msg::Close { reason: "it makes room for others" });
-            true
-        })
-    }
-
-    /// Connections that stay, and those of them that came in.
-    pub(super) fn crowd(&self) -> (usize, usize) {
-        let staying = self.peers.values().filter(|connection| !connection.closing);
-        (staying.clone().count(), staying.filter(|connection| !connection.counts.outgoing).count())
+    fn close(&mut self, key: PeerKey) {
+        self.crowd.goes(key);
+        self.tell(key, peer::Msg::Close { reason: "it makes room for others" });
     }
 }

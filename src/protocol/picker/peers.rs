@@ -95,11 +95,13 @@ impl Picker {
         }
     }
 
-    /// A peer is gone. What it was asked for goes back, which may close pieces.
-    pub fn left(&mut self, key: PeerKey) {
-        let Some(peer) = self.peers.remove(&key) else { return };
+    /// A peer is gone. What it was asked for goes back, which may close pieces. False when it was asked for nothing.
+    pub fn left(&mut self, key: PeerKey) -> bool {
+        let Some(peer) = self.peers.remove(&key) else { return false };
         self.waiting.peer_went(&peer.has);
+        let was_asked = self.open.asked_of(key) > 0;
         let closed = self.open.left(key);
         closed.into_iter().for_each(|piece| self.waiting.insert(piece.0));
+        was_asked
     }
 }
