@@ -59,12 +59,8 @@ pub async fn check(
     };
     let content = Arc::new(content);
     let layout = &metainfo.layout;
-    let reader = || {
-        let content = content.clone();
-        move |offset, buffer: &mut [u8]| content.read(offset, std::iter::once(buffer))
-    };
     let mut right = Bitfield::new(layout.pieces());
-    for (piece, hash) in hash_all(layout, &progress, OnError::GoOn, reader).await {
+    for (piece, hash) in hash_all(layout, &progress, OnError::GoOn, || content.clone()).await {
         if hash.is_ok_and(|hash| hash == *metainfo.hashes.get(piece)) {
             right.set(piece.0);
         }

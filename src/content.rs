@@ -5,12 +5,13 @@
 //! piece with a wanted one: these are written, and make the file if there is none.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::path::Path;
 use std::sync::Arc;
 
 use sha1::{Digest, Sha1};
 
+use crate::hashing::Source;
 use crate::protocol::resume::Stamp;
 use crate::protocol::{Bitfield, FileRange, Layout, Metainfo, PieceIndex, Selection};
 use crate::rt::files::{DiskError, DiskFault, FilePool, Folder, PooledFile};
@@ -167,6 +168,15 @@ impl Content {
         Ok(())
     }
 
+    /// These bytes will be read soon: the disk may begin.
+    pub(crate) fn expect(&self, offset: u64, length: u64) {
+        for range in self.layout.file_ranges(offset, length) {
+            if let Some(Some(file)) = self.files.get(range.file) {
+                file.expect(range.offset, range.length);
+            }
+        }
+    }
+
     /// Makes the empty files that are wanted, and says which pieces may be on disk already: `known` ones, and those whose files reach
     /// far enough and hold something other than a hole there. Only these are worth hashing. `stamps`: how the files stand.
     pub(crate) fn survey(
@@ -258,6 +268,18 @@ impl Content {
         for file in self.files.iter().flatten() {
             file.close();
         }
+    }
+}
+
+impl<C: Deref<Target = Content>> Source for C {
+    type Error = DiskError;
+
+    fn read<'a>(&mut self, offset: u64, buffers: impl Iterator<Item = &'a mut [u8]>) -> Result<(), DiskError> {
+        Content::read(self, offset, buffers)
+    }
+
+    fn expect(&mut self, offset: u64, length: u64) {
+        Content::expect(self, offset, length);
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::hashing::{HashProgress, OnError, hash_all};
+use crate::hashing::{HashProgress, OnError, Source, hash_all};
 use crate::protocol::{Draft, Layout, LayoutError};
 use crate::rt::files::DiskError;
 use crate::rt::{given, spawn};
@@ -51,25 +51,42 @@ pub async fn create(path: &Path, mut draft: Draft, progress: Arc<HashProgress>) 
         draft.piece_bytes = Draft::piece_bytes_for(total);
     }
     let layout = Layout::new(draft.piece_bytes, lengths()).map_err(CreateError::Layout)?;
-    let (root, files) = (Arc::new(path.to_owned()), Arc::new(std::mem::take(&mut draft.files)));
-    let reader = || {
-        let (mut reader, layout, files) = (given::Reader::new(&root), layout.clone(), files.clone());
-        move |offset, buffer: &mut [u8]| {
-            let mut rest = buffer;
-            for range in layout.file_ranges(offset, rest.len() as u64) {
-                let (part, later) = rest.split_at_mut(range.length as usize);
-                reader.read_at(&files[range.file].0, range.offset, part)?;
-                rest = later;
-            }
-            Ok(())
-        }
-    };
+    let files = Arc::new(std::mem::take(&mut draft.files));
+    let given = || Given { layout: layout.clone(), reader: given::Reader::new(path, &files) };
     let mut hashes = vec![[0; 20]; layout.pieces() as usize];
-    for (piece, hash) in hash_all(&layout, &progress, OnError::Stop, reader).await {
+    for (piece, hash) in hash_all(&layout, &progress, OnError::Stop, given).await {
         hashes[piece.0 as usize] = hash.map_err(CreateError::Disk)?;
     }
     draft.files = files.to_vec();
     Ok(draft.encode(&hashes))
+}
+
+/// The files that were found, read as one content.
+struct Given {
+    layout: Layout,
+    reader: given::Reader,
+}
+
+impl Source for Given {
+    type Error = DiskError;
+
+    fn read<'a>(&mut self, mut offset: u64, buffers: impl Iterator<Item = &'a mut [u8]>) -> Result<(), DiskError> {
+        for mut buffer in buffers {
+            for range in self.layout.file_ranges(offset, buffer.len() as u64) {
+                let (now, later) = buffer.split_at_mut(range.length as usize);
+                self.reader.read_at(range.file, range.offset, now)?;
+                offset += range.length;
+                buffer = later;
+            }
+        }
+        Ok(())
+    }
+
+    fn expect(&mut self, offset: u64, length: u64) {
+        for range in self.layout.file_ranges(offset, length) {
+            self.reader.expect(range.file, range.offset, range.length);
+        }
+    }
 }
 
 fn name_of(path: &Path) -> Result<String, CreateError> {

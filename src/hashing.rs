@@ -2,16 +2,18 @@
 //!
 //! For making and checking torrents without a session. It knows neither files nor what the hashes ought to be.
 
+mod batch;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use sha1::{Digest, Sha1};
-
-use crate::protocol::{Layout, PieceIndex};
+use crate::protocol::{Lanes, Layout, PieceIndex};
 use crate::rt::spawn;
 
-/// Read and hashed in one go: small enough to stay in the cache between the two.
-const SLICE_BYTES: u64 = 256 << 10;
+pub(crate) use batch::{Batch, Source};
+
+/// Of a piece, read and hashed in one go: those of all pieces of a batch stay in the cache between the two.
+const SLICE_BYTES: usize = 64 << 10;
 
 /// How far [`create`](crate::create()) or [`check`](crate::check()) is; may be read while it runs.
 #[derive(Debug, Default)]
@@ -31,55 +33,44 @@ pub(crate) enum OnError {
     GoOn,
 }
 
-/// The hash of every piece, or why it has none. `reader` makes a function for each thread that fills a buffer from an offset in the
-/// content. With [`OnError::Stop`] there may be fewer than all, an error among them.
-pub(crate) async fn hash_all<R, E>(
+/// The hash of every piece, or why it has none. `source` makes one for each thread. With [`OnError::Stop`] there may be fewer than all, an
+/// error among them.
+pub(crate) async fn hash_all<S: Source<Error: Send> + Send + 'static>(
     layout: &Layout,
     progress: &Arc<HashProgress>,
     on_error: OnError,
-    reader: impl Fn() -> R,
-) -> Vec<(PieceIndex, Result<[u8; 20], E>)>
-where
-    R: FnMut(u64, &mut [u8]) -> Result<(), E> + Send + 'static,
-    E: Send + 'static,
-{
+    source: impl Fn() -> S,
+) -> Vec<(PieceIndex, Result<[u8; 20], S::Error>)> {
     progress.total.store(layout.total_bytes(), Ordering::Relaxed);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(layout.pieces() as usize);
+    let pieces = layout.pieces();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pieces as usize) as u32;
+    // What a thread takes at once: few pieces are divided evenly.
+    let some = pieces.div_ceil(threads).min(Lanes::width() as u32);
     let next = Arc::new(AtomicU32::new(0));
-    let some = (0..threads).map(|_| {
-        let (layout, progress, next, mut reader) = (layout.clone(), progress.clone(), next.clone(), reader());
+    let threads = (0..threads).map(|_| {
+        let (layout, progress, next, mut source) = (layout.clone(), progress.clone(), next.clone(), source());
         spawn::blocking(move || {
-            let (mut hashes, mut slice) = (Vec::new(), vec![0; SLICE_BYTES as usize]);
+            let mut hashes = Vec::new();
+            let mut memory: Vec<_> = (0..some).map(|_| vec![0; SLICE_BYTES]).collect();
             loop {
-                let piece = PieceIndex(next.fetch_add(1, Ordering::Relaxed));
-                if piece.0 >= layout.pieces() {
+                let first = next.fetch_add(some, Ordering::Relaxed).min(pieces);
+                let mut mine = (first..pieces.min(first + some)).map(PieceIndex).peekable();
+                if mine.peek().is_none() {
                     return hashes;
                 }
-                let hash = hash(&layout, piece, &mut reader, &mut slice);
-                if hash.is_err() && on_error == OnError::Stop {
-                    next.store(layout.pieces(), Ordering::Relaxed);
+                while let Some(mut batch) = Batch::next(&layout, &mut mine, some as usize) {
+                    while !batch.is_done() {
+                        progress.hashed.fetch_add(batch.advance(&mut source, &mut memory), Ordering::Relaxed);
+                    }
+                    for (piece, hash) in batch.finish() {
+                        if hash.is_err() && on_error == OnError::Stop {
+                            next.store(pieces, Ordering::Relaxed);
+                        }
+                        hashes.push((piece, hash));
+                    }
                 }
-                progress.hashed.fetch_add(layout.piece_length(piece).into(), Ordering::Relaxed);
-                hashes.push((piece, hash));
             }
         })
     });
-    futures::future::join_all(some).await.into_iter().flatten().collect()
-}
-
-fn hash<E>(
-    layout: &Layout,
-    piece: PieceIndex,
-    reader: &mut impl FnMut(u64, &mut [u8]) -> Result<(), E>,
-    slice: &mut [u8],
-) -> Result<[u8; 20], E> {
-    let (offset, length) = (layout.piece_offset(piece), u64::from(layout.piece_length(piece)));
-    let (mut sha1, mut done) = (Sha1::new(), 0);
-    while done < length {
-        let part = &mut slice[..(length - done).min(SLICE_BYTES) as usize];
-        reader(offset + done, part)?;
-        sha1.update(&*part);
-        done += part.len() as u64;
-    }
-    Ok(sha1.finalize().into())
+    futures::future::join_all(threads).await.into_iter().flatten().collect()
 }

@@ -96,8 +96,8 @@ fn behind_a_slow_disk_no_queue_holds_more_than_the_memory_that_blocks_may_take()
     let tree = session.snapshot().expect("it runs");
     let most = |role| jobs(&tree, role).1 as u64;
     // Each waiting job of a piece worker, which also writes what it has hashed, is a piece that has its memory reserved; a file worker
-    // has a survey and a trim.
-    assert!((1..=2).contains(&most("file_worker")), "{} jobs", most("file_worker"));
+    // has a survey and a trim, and may take each before it has waited.
+    assert!(most("file_worker") <= 2, "{} jobs", most("file_worker"));
     assert!((1..=MEMORY / PIECE).contains(&most("piece_worker")), "{} jobs", most("piece_worker"));
     drop(armed);
     block_on(session.stop());

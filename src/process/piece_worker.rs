@@ -3,24 +3,26 @@
 //! Parent: `storage_sup`. Restart: permanent. Lost on restart: nothing; queued jobs wait in the session's table, and the job in
 //! hand goes back to its store. It never talks to a peer and keeps no state between jobs.
 
+mod check;
+
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use sha1::{Digest, Sha1};
-use supervisors::{BlockingProcess, Exit, ExitReason, fault_point};
+use supervisors::{BlockingProcess, Exit, fault_point};
 
 use super::{client, file_worker, store};
-use crate::protocol::{BLOCK_BYTES, PieceIndex, Whole};
+use crate::protocol::Whole;
 use crate::rt::backlog::Waiting;
 use crate::rt::blocks::Block;
-use crate::rt::files::DiskError;
 use crate::tables::{SessionTable, TorrentTable};
+
+pub(crate) use check::Check;
 
 /// What a piece worker is asked to do.
 pub(crate) enum Msg {
     /// From `store`: a piece has all its blocks. Good ones are written, bad ones are reported to the store.
     Hash(Job),
-    /// From `store`: is this piece on disk and whole?
+    /// From `store`: which of these pieces are on disk and whole? From a `piece_worker`: the rest of that, after its turn.
     Check(Check),
 }
 
@@ -59,46 +61,13 @@ impl Drop for Job {
     }
 }
 
-/// A piece to be read and hashed. If a worker crashes with it, the store hears that it is not known.
-pub(crate) struct Check {
-    torrent: Arc<TorrentTable>,
-    piece: PieceIndex,
-    answered: bool,
-}
-
-impl Check {
-    pub(crate) fn new(torrent: Arc<TorrentTable>, piece: PieceIndex) -> Self {
-        Self { torrent, piece, answered: false }
-    }
-
-    fn answer(mut self, checked: Result<bool, DiskError>) {
-        self.answered = true;
-        let piece = self.piece;
-        self.torrent.store.cast(match checked {
-            Ok(good) => store::Msg::Checked { piece, good },
-            Err(error) => store::Msg::NotChecked { piece, error },
-        });
-    }
-}
-
-impl Drop for Check {
-    fn drop(&mut self) {
-        if !self.answered {
-            self.torrent.store.cast(store::Msg::Unchecked { piece: self.piece });
-        }
-    }
-}
-
 /// The process body.
 pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
     process.shows(&session.piece_jobs.mailbox);
     loop {
         match process.recv(&session.piece_jobs.mailbox)? {
             Msg::Hash(job) => hash(job),
-            Msg::Check(check) => {
-                let checked = check_on_disk(process, &check, session)?;
-                check.answer(checked);
-            }
+            Msg::Check(check) => check.work(process)?,
         }
     }
 }
@@ -131,42 +100,4 @@ fn hash(job: Job) {
 
 fn block_hash(block: &Block) -> [u8; 20] {
     Sha1::digest(&block[..]).into()
-}
-
-/// Reads the piece in slices of at most 1 MiB and compares its hash. What is not there, or cannot be read because the disk is bad, is not
-/// right; `Err`: it may be, but it may not be read now.
-fn check_on_disk(
-    process: &BlockingProcess,
-    check: &Check,
-    session: &SessionTable,
-) -> Result<Result<bool, DiskError>, ExitReason> {
-    let config = &session.config;
-    let slice = (config.memory_bytes / 4 / config.workers.max(1) as u64).clamp(BLOCK_BYTES.into(), 1 << 20) as u32;
-    let (torrent, piece) = (&check.torrent, check.piece);
-    fault_point!("piece_worker.check", piece = piece);
-    let layout = &torrent.metainfo.layout;
-    let (offset, length) = (layout.piece_offset(piece), layout.piece_length(piece));
-    let mut sha1 = Sha1::new();
-    let mut done = 0;
-    while done < length {
-        process.check()?;
-        let now = slice.min(length - done);
-        let mut blocks: Vec<Block> = Vec::with_capacity(64);
-        let mut left = now;
-        while left > 0 {
-            let block = session.pool.take(left.min(BLOCK_BYTES) as usize);
-            left -= block.len() as u32;
-            blocks.push(block);
-        }
-        match torrent.content.read(offset + u64::from(done), blocks.iter_mut().map(|b| &mut b[..])) {
-            Ok(()) => {}
-            Err(error) if error.is_refusal() => return Ok(Err(error)),
-            Err(_) => return Ok(Ok(false)),
-        }
-        blocks.iter().for_each(|block| sha1.update(&block[..]));
-        done += now;
-    }
-    torrent.counts.checked.fetch_add(u64::from(length), Ordering::Relaxed);
-    let found: [u8; 20] = sha1.finalize().into();
-    Ok(Ok(torrent.metainfo.hashes.get(piece) == &found))
 }

@@ -28,8 +28,8 @@ use crate::tables::{State, TorrentTable, lock};
 use disk::{Refused, Trial, Work};
 use keeping::Keeping;
 
-/// Pieces that are read and hashed at once during the first check, per worker.
-const CHECKS_PER_WORKER: usize = 4;
+/// Jobs of the first check that are with the workers at once, for each of them: one in hand and one that waits.
+const CHECKS_PER_WORKER: usize = 2;
 /// Workers that may crash with a piece before it is thrown away and fetched again.
 const MAX_CRASHES: u32 = 3;
 
@@ -41,10 +41,10 @@ pub(crate) enum Msg {
     Landed { piece: PieceIndex, blocks: Vec<(u32, Block)>, source: SocketAddr },
     /// From `piece_worker`: the piece failed its hash. `evidence`: when several sent it, what each of them sent.
     Bad { piece: PieceIndex, sources: Vec<SocketAddr>, evidence: Option<Evidence<SocketAddr>>, bytes: u64 },
-    /// From `piece_worker`, during the check: `piece` is on disk and whole, or not.
-    Checked { piece: PieceIndex, good: bool },
-    /// From a dying `piece_worker`: nobody knows yet.
-    Unchecked { piece: PieceIndex },
+    /// From `piece_worker`, during the check: these pieces are on disk and whole, or not.
+    Checked { good: Vec<PieceIndex>, bad: Vec<PieceIndex> },
+    /// From a dying `piece_worker`: of these nobody knows yet.
+    Unchecked { pieces: Vec<PieceIndex> },
     /// From `piece_worker`, during the check: the disk refused to be read.
     NotChecked { piece: PieceIndex, error: DiskError },
     /// From `file_worker`: the pieces that may be on disk; the others need no check.
@@ -168,17 +168,19 @@ impl Store {
                 self.check_more();
             }
             Msg::Surveyed { found: Err(error), .. } => self.refused(Work::Survey, &error),
-            Msg::Checked { piece, good } => {
-                self.checking.remove(&piece);
-                self.went_well(&Trial::Check(piece));
-                if good {
-                    self.finish(piece);
+            Msg::Checked { good, bad } => {
+                for piece in good.iter().chain(&bad) {
+                    self.checking.remove(piece);
+                    self.went_well(&Trial::Check(*piece));
                 }
+                good.into_iter().for_each(|piece| self.finish(piece));
                 self.check_more();
             }
-            Msg::Unchecked { piece } => {
-                self.checking.remove(&piece);
-                self.to_check.push_back(piece);
+            Msg::Unchecked { pieces } => {
+                for piece in &pieces {
+                    self.checking.remove(piece);
+                }
+                self.to_check.extend(pieces);
                 self.check_more();
             }
             Msg::NotChecked { piece, error } => self.refused(Work::Check(piece), &error),
@@ -252,15 +254,16 @@ impl Store {
     }
 
     fn check_more(&mut self) {
-        let limit = CHECKS_PER_WORKER * self.torrent.session.config.workers;
-        while self.checking.len() < limit
-            && let Some(piece) = self.to_check.pop_front()
-        {
-            if lock(&self.torrent.vault).have().get(piece.0) {
-                continue;
-            }
-            self.checking.insert(piece);
-            let check = Check::new(self.torrent.clone(), piece);
+        let some = Check::pieces_at_once(&self.torrent);
+        let limit = CHECKS_PER_WORKER * self.torrent.session.config.workers * some;
+        // A whole job, or the last one.
+        while self.checking.len() + some.min(self.to_check.len()) <= limit && !self.to_check.is_empty() {
+            let pieces = self.to_check.drain(..some.min(self.to_check.len()));
+            let vault = lock(&self.torrent.vault);
+            let pieces: Vec<PieceIndex> = pieces.filter(|piece| !vault.have().get(piece.0)).collect();
+            drop(vault);
+            self.checking.extend(&pieces);
+            let check = Check::new(self.torrent.clone(), pieces);
             self.torrent.session.piece_jobs.cast(piece_worker::Msg::Check(check));
         }
         let over = self.surveyed && self.checking.is_empty() && self.to_check.is_empty();

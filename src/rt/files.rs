@@ -36,6 +36,19 @@ pub fn raise_open_file_limit() -> u64 {
     system::raise_open_file_limit()
 }
 
+/// What a system reads ahead by itself when a file is read from its beginning.
+const WINDOW_BYTES: u64 = 128 << 10;
+
+/// Of fewer bytes the first read brings all.
+pub(super) fn is_worth_expecting(length: u64) -> bool {
+    length > WINDOW_BYTES
+}
+
+/// These bytes of `file` will be read soon, and in the order in which they lie is best: the disk may begin. Only a hint.
+pub(super) fn expect(file: &std::fs::File, offset: u64, length: u64) {
+    system::expect(file, offset, length);
+}
+
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {

@@ -3,11 +3,13 @@
 //! Unlike [`Folder`](super::files::Folder) this follows symbolic links and takes pipes: the path is the person's own, not a torrent's.
 //! Never makes or changes anything.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::files::{DiskError, DiskFault};
+use super::files::{DiskError, DiskFault, expect, is_worth_expecting};
 
 /// All of the file at `path`. More than `at_most` bytes is [`DiskFault::TooLarge`], known from its length, or after reading that many
 /// of a pipe. Blocks.
@@ -60,29 +62,52 @@ pub fn walk(path: &Path) -> Result<Vec<Found>, DiskError> {
     Ok(found)
 }
 
-/// Reads a file found by [`walk`] by position. Keeps the one it read last open.
+/// Reads files found by [`walk`] by position. Keeps some of those that it read last open: who reads in several places comes back to each.
 #[derive(Debug)]
 pub struct Reader {
     root: PathBuf,
-    open: Option<(Vec<String>, File)>,
+    files: Arc<Vec<Found>>,
+    open: VecDeque<(usize, File)>,
 }
 
 impl Reader {
-    /// For files below `root`, as given to [`walk`].
-    pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), open: None }
+    /// For these files below `root`, as given to [`walk`].
+    pub fn new(root: &Path, files: &Arc<Vec<Found>>) -> Self {
+        Self { root: root.to_owned(), files: files.clone(), open: VecDeque::new() }
     }
 
-    /// Fills `buffer` from `offset` on. [`DiskFault::Short`]: the file ends before. Blocks.
-    pub fn read_at(&mut self, components: &[String], offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
-        let path = components.iter().fold(self.root.clone(), |path, name| path.join(name));
-        let fail = |error: io::Error| DiskError { doing: "read", path: path.clone(), fault: error.into() };
-        let file = match &mut self.open {
-            Some((open, file)) if open == components => file,
-            other => &mut other.insert((components.to_vec(), File::open(&path).map_err(fail)?)).1,
+    /// Fills `buffer` from `offset` of a file on; `file`: its position in the list. [`DiskFault::Short`]: the file ends before. Blocks.
+    pub fn read_at(&mut self, file: usize, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
+        let open = self.opened(file);
+        let read = open.and_then(|file| file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer)));
+        read.map_err(|error| DiskError { doing: "read", path: self.path(file), fault: error.into() })
+    }
+
+    /// These bytes will be read soon: the disk may begin. Whatever is wrong, reading will say so.
+    pub fn expect(&mut self, file: usize, offset: u64, length: u64) {
+        if is_worth_expecting(length)
+            && let Ok(file) = self.opened(file)
+        {
+            expect(file, offset, length);
+        }
+    }
+
+    fn opened(&mut self, file: usize) -> io::Result<&mut File> {
+        const OPEN_FILES: usize = 64;
+        let at = match self.open.iter().position(|(open, _)| *open == file) {
+            Some(at) => at,
+            None => {
+                let opened = File::open(self.path(file))?;
+                self.open.truncate(OPEN_FILES - 1);
+                self.open.push_front((file, opened));
+                0
+            }
         };
-        file.seek(SeekFrom::Start(offset)).map_err(fail)?;
-        file.read_exact(buffer).map_err(fail)
+        Ok(&mut self.open[at].1)
+    }
+
+    fn path(&self, file: usize) -> PathBuf {
+        self.files[file].0.iter().fold(self.root.clone(), |path, name| path.join(name))
     }
 }
 
@@ -111,10 +136,14 @@ mod tests {
         }
         let found = walk(folder.path()).unwrap();
         assert_eq!(found.iter().map(|(path, _)| path.join("/")).collect::<Vec<_>>(), ["a-b", "a.b/y", "a/x", "z"]);
-        let (mut reader, mut bytes) = (Reader::new(folder.path()), [0; 2]);
-        reader.read_at(&found[1].0, 2, &mut bytes).unwrap();
-        assert_eq!(&bytes, b"b/");
-        assert_eq!(reader.read_at(&found[3].0, 0, &mut bytes).unwrap_err().fault, DiskFault::Short);
+        let (mut reader, mut bytes) = (Reader::new(folder.path(), &Arc::new(found)), [0; 2]);
+        for _ in 0..2 {
+            reader.read_at(1, 2, &mut bytes).unwrap();
+            assert_eq!(&bytes, b"b/");
+            reader.read_at(2, 1, &mut bytes).unwrap();
+            assert_eq!(&bytes, b"/x");
+        }
+        assert_eq!(reader.read_at(3, 0, &mut bytes).unwrap_err().fault, DiskFault::Short);
         assert_eq!(walk(&folder.path().join("z")).unwrap(), [(Vec::new(), 1)]);
         std::os::unix::fs::symlink(folder.path(), folder.path().join("up")).unwrap();
         assert!(walk(folder.path()).unwrap_err().to_string().contains("a link that leads back up"));

@@ -152,7 +152,7 @@ impl Store {
         self.refused.trial = Some(work.trial());
         match work {
             Work::Write(whole) => session.file_jobs.cast(file_worker::Msg::Write(Job::new(torrent, whole, 0))),
-            Work::Check(piece) => session.piece_jobs.cast(piece_worker::Msg::Check(Check::new(torrent, piece))),
+            Work::Check(piece) => session.piece_jobs.cast(piece_worker::Msg::Check(Check::new(torrent, vec![piece]))),
             Work::Survey => session.file_jobs.cast(file_worker::Msg::Survey(Survey::new(torrent))),
             Work::Trim => session.file_jobs.cast(file_worker::Msg::Trim(Trim::new(torrent))),
         }

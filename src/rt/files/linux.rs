@@ -5,16 +5,17 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{Access as Right, AtFlags, FileType, Mode, OFlags, SeekFrom};
+use rustix::fs::{Access as Right, Advice, AtFlags, FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{Access, Facts, Kind};
+use super::{Access, Facts, Kind, WINDOW_BYTES};
 
 /// An open folder.
 #[derive(Debug)]
@@ -110,6 +111,15 @@ pub(super) fn facts(file: &File) -> io::Result<Facts> {
 /// May read less than asked for; 0 at the end of the file.
 pub(super) fn read_vectored_at(file: &File, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
     Ok(rustix::io::preadv(file, bufs, offset)?)
+}
+
+/// Linux reads no more than one window for each call, so there are several.
+pub(super) fn expect(file: &File, offset: u64, length: u64) {
+    for from in (0..length).step_by(WINDOW_BYTES as usize) {
+        let some = NonZeroU64::new(WINDOW_BYTES.min(length - from));
+        // What cannot be hinted at is read when its turn comes.
+        let _ = rustix::fs::fadvise(file, offset + from, some, Advice::WillNeed);
+    }
 }
 
 /// May write less than asked for.

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::pool::Place;
 use supervisors::fault_result;
 
-use super::{Access, DiskError, DiskFault, Folder, Found, system};
+use super::{Access, DiskError, DiskFault, Folder, Found, is_worth_expecting, system};
 
 /// Buffers in one system call: what every Unix takes.
 const MAX_SLICES: usize = 1024;
@@ -150,6 +150,15 @@ impl PooledFile {
             offset += read as u64;
         }
         Ok(())
+    }
+
+    /// These bytes will be read soon: the disk may begin. Whatever is wrong, reading will say so.
+    pub fn expect(&self, offset: u64, length: u64) {
+        if is_worth_expecting(length)
+            && let Ok(file) = self.opened("read", Access::Read)
+        {
+            system::expect(&file, offset, length);
+        }
     }
 
     /// Writes all of `bufs` from `offset` on; makes the file when it was never there. The slices are used up. When it
