@@ -24,6 +24,11 @@ pub enum FileState {
         /// Bytes that it has.
         found: u64,
     },
+    /// Every piece is right, and the file still has the name of one that is not whole: `bt-erl run` ended before it could rename it.
+    PartName {
+        /// The name that it has.
+        name: String,
+    },
     /// Some pieces are missing or wrong.
     Partial {
         /// Pieces that are right.
@@ -76,6 +81,7 @@ pub async fn check(
         let state = match found {
             None => FileState::Missing,
             Some(_) if good < of => FileState::Partial { right: good, of },
+            Some(_) if let Some(name) = content.part_name(number) => FileState::PartName { name: name.to_owned() },
             Some(found) if found.length > file.length => FileState::TooLong { found: found.length },
             Some(_) => FileState::Whole,
         };

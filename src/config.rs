@@ -88,6 +88,10 @@ pub struct TorrentOptions {
     pub upload_slots: Option<usize>,
     /// Positions of the wanted files in [`Metainfo::files`](crate::Metainfo::files), from 0; `None`: all of them.
     pub wanted_files: Option<Vec<usize>>,
+    /// Room for the wanted files is reserved on the disk before the first piece comes, where its file system can do that.
+    pub preallocate: bool,
+    /// A file that is not whole has `.part` behind its name.
+    pub part_names: bool,
     /// Pieces are fetched in their order in the content.
     pub sequential: bool,
     /// Per cent of the wanted pieces from which a block may be asked of two peers (1 to 100); 100: when nothing else is left.
@@ -109,6 +113,8 @@ impl TorrentOptions {
             upload_allowance: None,
             upload_slots: None,
             wanted_files: None,
+            preallocate: false,
+            part_names: false,
             sequential: false,
             endgame_from: 100,
             peer_exchange: true,

@@ -2,7 +2,11 @@
 //!
 //! Sits between the workers of `storage_sup` and `rt::files`. All calls block. It checks no hash and knows no process;
 //! pad files (BEP 47) are zeros that are never on disk. A file that nobody wants is left as it is, but for the parts of it that share a
-//! piece with a wanted one: these are written, and make the file if there is none.
+//! piece with a wanted one: these are written, and make the file if there is none. `names` is about what a file is called while it is not
+//! whole, `room` about room for what is still to come.
+
+mod names;
+mod room;
 
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::{Deref, Range};
@@ -12,9 +16,10 @@ use std::sync::Arc;
 use sha1::{Digest, Sha1};
 
 use crate::hashing::Source;
+use crate::protocol::metainfo::PartNames;
 use crate::protocol::resume::Stamp;
 use crate::protocol::{Bitfield, FileRange, Layout, Metainfo, PieceIndex, Selection};
-use crate::rt::files::{DiskError, DiskFault, FilePool, Folder, PooledFile};
+use crate::rt::files::{DiskError, DiskFault, FilePool, Folder, Found, NewName, PooledFile};
 
 /// The files of one torrent.
 #[derive(Debug)]
@@ -25,47 +30,56 @@ pub(crate) struct Content {
     files: Vec<Option<PooledFile>>,
     lengths: Vec<u64>,
     selection: Selection,
+    parts: PartNames,
+    /// What a file is called at first.
+    new: NewName,
 }
 
 impl Content {
     /// Opens (or makes) the download folder `dir`; touches none of the files. `Err` also when a file that is not whole could not
-    /// be written: better now than when the first piece has come.
+    /// be written: better now than when the first piece has come. `new`: what a file is called as long as it is not whole.
     pub(crate) fn open(
         metainfo: &Metainfo,
         selection: &Selection,
         dir: &Path,
         pool: &Arc<FilePool>,
+        new: NewName,
     ) -> Result<Self, DiskError> {
-        let folder = Folder::open(dir)?;
-        let mut walk = folder.walk();
-        for (position, file) in metainfo.files.iter().enumerate().filter(|(_, file)| !file.pad) {
-            if !selection.touches_file(&metainfo.layout, position) {
-                continue;
-            }
-            let found = walk.find(&file.path)?.map(|found| found.length);
+        let content = Self::below(Folder::open(dir)?, metainfo, selection.clone(), pool, new);
+        let mut walk = content.folder.walk();
+        for (position, file) in content.touched() {
+            let (length, wanted) = (content.lengths[position], selection.wants_file(position));
+            let found = content.find_name(&mut walk, position, file)?.map(|found| found.length);
             match found {
-                None => walk.check_makeable(&file.path)?,
-                Some(found) if found < file.length => folder.check_writable(&file.path)?,
+                None => walk.check_makeable(file.components())?,
+                Some(found) if found < length => content.folder.check_writable(file.components())?,
                 Some(_) => {}
             }
-            if let Some(found) = found.filter(|found| *found > file.length && selection.wants_file(position)) {
-                let path = folder.join(&file.path);
-                let (path, length) = (path.display(), file.length);
-                log::warn!(
-                    "{path} has {found} bytes and the torrent says {length}: it will be cut when all is complete"
-                );
+            if let Some(found) = found.filter(|found| *found > length && wanted) {
+                let path = file.path();
+                let path = path.display();
+                log::warn!("{path} has {found} bytes and the torrent says {length}: it will be cut when it is whole");
             }
         }
         drop(walk);
-        Ok(Self::below(folder, metainfo, selection.clone(), pool))
+        Ok(content)
     }
 
     /// The files below `dir`, which has to be there, to be read and nothing else.
     pub(crate) fn open_to_read(metainfo: &Metainfo, dir: &Path, pool: &Arc<FilePool>) -> Result<Self, DiskError> {
-        Ok(Self::below(Folder::open_existing(dir)?, metainfo, Selection::all(&metainfo.layout), pool))
+        let (folder, all) = (Folder::open_existing(dir)?, Selection::all(&metainfo.layout));
+        let content = Self::below(folder, metainfo, all, pool, NewName::Own);
+        content.find_names()?;
+        Ok(content)
     }
 
-    fn below(folder: Arc<Folder>, metainfo: &Metainfo, selection: Selection, pool: &Arc<FilePool>) -> Self {
+    fn below(
+        folder: Arc<Folder>,
+        metainfo: &Metainfo,
+        selection: Selection,
+        pool: &Arc<FilePool>,
+        new: NewName,
+    ) -> Self {
         let file = |f: &crate::protocol::metainfo::File| (!f.pad).then(|| pool.file(&folder, f.path.clone()));
         Self {
             layout: metainfo.layout.clone(),
@@ -73,7 +87,15 @@ impl Content {
             folder,
             lengths: metainfo.files.iter().map(|f| f.length).collect(),
             selection,
+            parts: PartNames::new(&metainfo.files),
+            new,
         }
+    }
+
+    /// The files that are written to, all or at their edges, with their positions.
+    fn touched(&self) -> impl Iterator<Item = (usize, &PooledFile)> {
+        let files = self.files.iter().enumerate().filter_map(|(position, file)| Some((position, file.as_ref()?)));
+        files.filter(|(position, _)| self.selection.touches_file(&self.layout, *position))
     }
 
     /// Takes the stamps of files of which nobody knows whether all that was written is on the disk.
@@ -92,12 +114,12 @@ impl Content {
         let mut walk = self.folder.walk();
         let mut stamp = |file: &Option<PooledFile>| -> Result<Option<Stamp>, DiskError> {
             let Some(file) = file else { return Ok(None) };
-            let found = match walk.find(file.components()) {
+            let found = match file.look(|components| walk.find(components)) {
                 // Others of this pool are in the way, and may be closed.
                 Err(DiskError { fault: DiskFault::TooManyOpenFiles, .. }) => file.find(),
                 found => found,
             };
-            Ok(found?.map(|found| Stamp { length: found.length, modified: found.modified }))
+            Ok(found?.map(stamp_of))
         };
         self.files.iter().map(&mut stamp).collect()
     }
@@ -247,20 +269,14 @@ impl Content {
 
     /// Which file of the torrent is at this path.
     pub(crate) fn file_at(&self, path: &Path) -> Option<usize> {
-        self.files.iter().position(|file| file.as_ref().is_some_and(|file| file.path() == path))
+        self.files.iter().position(|file| file.as_ref().is_some_and(|file| file.is_at(path)))
     }
 
-    /// Cuts wanted files that are longer than the torrent says (left over from something else) to their length.
-    pub(crate) fn trim(&self) -> Result<(), DiskError> {
-        for (position, (file, length)) in self.files.iter().zip(&self.lengths).enumerate() {
-            if let Some(file) = file
-                && self.selection.wants_file(position)
-                && file.length()?.is_some_and(|found| found > *length)
-            {
-                file.set_len(*length)?;
-            }
-        }
-        Ok(())
+    /// Cuts wanted files that are longer than the torrent says (left over from something else) to their length, and gives all that are
+    /// whole their own names. `have`: the finished pieces, among them all that are wanted.
+    pub(crate) fn trim(&self, have: &Bitfield) -> Result<(), DiskError> {
+        let mut whole = self.touched().filter(|(position, _)| self.layout.is_whole(*position, have));
+        whole.try_for_each(|(position, _)| self.end(position))
     }
 
     /// Waits until everything written is on the disk itself, and closes the files.
@@ -281,6 +297,10 @@ impl<C: Deref<Target = Content>> Source for C {
     fn expect(&mut self, offset: u64, length: u64) {
         Content::expect(self, offset, length);
     }
+}
+
+fn stamp_of(found: Found) -> Stamp {
+    Stamp { length: found.length, modified: found.modified }
 }
 
 /// Where the data of a file is, found out once per run of it and not once per piece.

@@ -20,7 +20,7 @@ use crate::process::client;
 use crate::protocol::book::Source;
 use crate::protocol::giving::Giving;
 use crate::protocol::{InfoHash, Metainfo, PeerId, Selection, SelectionError, Vault};
-use crate::rt::files::DiskError;
+use crate::rt::files::{DiskError, NewName};
 use crate::rt::net::{Listener, NetError};
 use crate::rt::{dice, files, spawn};
 use crate::stats::{PeerStats, Wasted};
@@ -99,7 +99,8 @@ impl Session {
         let selection = Selection::new(&metainfo.files, &metainfo.layout, options.wanted_files.as_deref())
             .map_err(SessionError::Selection)?;
         let (described, chosen, dir) = (metainfo.clone(), selection.clone(), options.dir.clone());
-        let content = spawn::blocking(move || Content::open(&described, &chosen, &dir, &pool)).await;
+        let new = if options.part_names { NewName::Part } else { NewName::Own };
+        let content = spawn::blocking(move || Content::open(&described, &chosen, &dir, &pool, new)).await;
         let content = content.map_err(SessionError::Disk)?;
         let hash = metainfo.info_hash;
         let trackers =

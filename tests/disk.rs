@@ -138,12 +138,3 @@ fn until_progress(run: &mut Running, condition: impl Fn(&Value) -> bool) -> Valu
 fn said(ended: &Ended, words: &str) -> usize {
     ended.stderr.lines().filter(|line| line.contains(words)).count()
 }
-
-/// Says loudly that a test is skipped; with `BT_ERL_NO_SKIP=1` that is a failure.
-fn skipped(test: &str, why: &str) {
-    let words = format!("SKIPPED: {test}: {why}");
-    let forbidden = std::env::var_os("BT_ERL_NO_SKIP").is_some_and(|value| value == "1");
-    assert!(!forbidden, "{words}, and BT_ERL_NO_SKIP=1 forbids to skip");
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "\n{words}");
-}

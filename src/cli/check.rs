@@ -31,7 +31,7 @@ struct Report {
 struct FileReport {
     path: String,
     length: u64,
-    /// `whole`, `too long`, `partial` or `missing`.
+    /// `whole`, `too long`, `part name`, `partial` or `missing`.
     state: &'static str,
 }
 
@@ -78,6 +78,7 @@ fn word(state: &FileState) -> &'static str {
     match state {
         FileState::Whole => "whole",
         FileState::TooLong { .. } => "too long",
+        FileState::PartName { .. } => "part name",
         FileState::Partial { .. } => "partial",
         FileState::Missing => "missing",
     }
@@ -95,6 +96,9 @@ fn table(files: &[CheckedFile], right: u32, pieces: u32, dir: &str, paint: Paint
             FileState::TooLong { found } => {
                 let more = ByteSize(found.saturating_sub(file.length));
                 format!("right, and {more} longer than it should be")
+            }
+            FileState::PartName { name } => {
+                format!("right, and still called {}; \"bt-erl run\" gives it its name", clean(name))
             }
             FileState::Missing => "missing".to_owned(),
             FileState::Whole => String::new(),

@@ -1,4 +1,4 @@
-//! Skipped files on a real disk: pieces of four bytes, files that share some of them.
+//! Skipped files, names and room on a real disk: pieces of four bytes, files that share some of them.
 
 use super::*;
 
@@ -16,8 +16,41 @@ fn selection(metainfo: &Metainfo, wanted: &[usize]) -> Selection {
 }
 
 fn open(temp: &tempfile::TempDir, wanted: &[usize]) -> Result<Content, DiskError> {
+    open_new(temp, wanted, NewName::Own)
+}
+
+fn open_new(temp: &tempfile::TempDir, wanted: &[usize], new: NewName) -> Result<Content, DiskError> {
     let metainfo = metainfo();
-    Content::open(&metainfo, &selection(&metainfo, wanted), temp.path(), &FilePool::new(4))
+    Content::open(&metainfo, &selection(&metainfo, wanted), temp.path(), &FilePool::new(4), new)
+}
+
+/// Like a run with these pieces right on disk: a survey, then the names.
+fn settle(temp: &tempfile::TempDir, wanted: &[usize], new: NewName, have: &[u32]) -> (Content, usize) {
+    let content = open_new(temp, wanted, new).unwrap();
+    content.find_names().unwrap();
+    let refused = content.settle_names(&pieces(have)).len();
+    (content, refused)
+}
+
+fn pieces(numbers: &[u32]) -> Bitfield {
+    let mut pieces = Bitfield::new(6);
+    for piece in numbers {
+        pieces.set(*piece);
+    }
+    pieces
+}
+
+/// What is in the torrent's folder.
+fn names(temp: &tempfile::TempDir) -> String {
+    let Ok(folder) = std::fs::read_dir(temp.path().join("t")) else { return String::new() };
+    let mut names: Vec<_> = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names.join(" ")
+}
+
+fn put(temp: &tempfile::TempDir, name: &str, bytes: &[u8]) {
+    std::fs::create_dir_all(temp.path().join("t")).unwrap();
+    std::fs::write(temp.path().join("t").join(name), bytes).unwrap();
 }
 
 /// The lengths of the files that are there, `-` for those that are not.
@@ -59,7 +92,7 @@ fn a_skipped_file_that_is_there_keeps_its_length() {
     }
     let content = open(&temp, &[4]).unwrap();
     assert_eq!(lengths(&content), "- - 20 - 20 -");
-    content.trim().unwrap();
+    content.trim(&pieces(&[4, 5])).unwrap();
     assert_eq!(lengths(&content), "- - 20 - 5 -");
 }
 
@@ -81,4 +114,101 @@ fn a_skipped_file_that_could_not_be_written_is_in_nobodys_way_unless_its_edge_is
     assert!(open(&temp, &[0]).is_ok());
     assert!(open(&temp, &[1]).is_err(), "it shares piece 2");
     assert!(open(&temp, &[2]).is_err());
+}
+
+#[test]
+fn a_file_has_the_name_of_a_part_until_its_last_piece_has_come() {
+    let (temp, metainfo) = (tempfile::tempdir().unwrap(), metainfo());
+    let (content, _) = settle(&temp, &[0, 1, 2, 3, 4, 5], NewName::Part, &[]);
+    survey(&content, &metainfo);
+    assert_eq!(names(&temp), "d f", "an empty file is whole");
+    let mut have = pieces(&[]);
+    let mut write = |piece: u32| {
+        content.write(metainfo.layout.piece_offset(PieceIndex(piece)), &[b"data"]).unwrap();
+        have.set(piece);
+        let whole = content.whole_parts(PieceIndex(piece), &have);
+        whole.iter().for_each(|file| content.end(*file).unwrap());
+        names(&temp)
+    };
+    assert_eq!(write(1), "a.part b.part d f");
+    assert_eq!(write(2), "a.part b c.part d f");
+    assert_eq!(write(0), "a b c.part d f");
+    assert_eq!([3, 4, 5].map(write), ["a b c.part d f", "a b c d e.part f", "a b c d e f"]);
+    assert_eq!(lengths(&content), "6 4 9 0 5 0");
+}
+
+#[test]
+fn the_next_run_finds_parts_and_renames_them_to_what_they_should_be_called() {
+    let temp = tempfile::tempdir().unwrap();
+    let (all, new) = (&[0, 1, 2, 3, 4, 5], NewName::Part);
+    put(&temp, "a.part", b"123456");
+    put(&temp, "b", b"1234");
+    put(&temp, "c.part", b"123");
+    put(&temp, "e", b"123");
+    // `a` is whole; of `c` a piece is right; `e` is not whole, and was begun without names of parts.
+    let (content, refused) = settle(&temp, all, new, &[0, 1, 2]);
+    assert_eq!((names(&temp).as_str(), refused), ("a b c.part e.part", 0));
+    assert_eq!(lengths(&content), "6 4 3 - 3 -", "they are found under these names");
+    // Without names of parts: `e.part` may be anybody's.
+    let (content, refused) = settle(&temp, all, NewName::Own, &[0, 1, 2]);
+    assert_eq!((names(&temp).as_str(), refused), ("a b c e.part", 0));
+    assert_eq!(lengths(&content), "6 4 3 - - -");
+}
+
+#[test]
+fn no_name_is_taken_from_another_file() {
+    let temp = tempfile::tempdir().unwrap();
+    put(&temp, "a", b"mine");
+    put(&temp, "a.part", b"yours");
+    let (content, refused) = settle(&temp, &[0], NewName::Part, &[]);
+    assert_eq!((lengths(&content).as_str(), refused), ("4 - - - - -", 1), "the own name comes first");
+    drop(content);
+    std::fs::remove_file(temp.path().join("t/a")).unwrap();
+    let (content, _) = settle(&temp, &[0], NewName::Part, &[0]);
+    put(&temp, "a", b"mine");
+    let refused = content.trim(&pieces(&[0, 1])).unwrap_err();
+    assert_eq!(refused.fault, DiskFault::NameTaken);
+    assert_eq!(refused.path, temp.path().join("t/a.part"));
+    assert_eq!(std::fs::read(temp.path().join("t/a")).unwrap(), b"mine");
+    std::fs::remove_file(temp.path().join("t/a")).unwrap();
+    content.trim(&pieces(&[0, 1])).unwrap();
+    assert_eq!((names(&temp).as_str(), lengths(&content).as_str()), ("a", "5 - - - - -"));
+}
+
+#[test]
+fn a_skipped_file_gets_the_name_of_a_part_only_where_its_edge_is_written() {
+    let temp = tempfile::tempdir().unwrap();
+    put(&temp, "e", b"1");
+    let (content, _) = settle(&temp, &[1], NewName::Part, &[]);
+    write_wanted(&content, &metainfo());
+    content.trim(content.selection.pieces()).unwrap();
+    assert_eq!(names(&temp), "a.part b c.part e", "`e` is nobody's business");
+}
+
+#[test]
+fn room_is_reserved_for_wanted_files_and_they_stay_as_long_as_they_are() {
+    let (temp, metainfo) = (tempfile::tempdir().unwrap(), metainfo());
+    put(&temp, "c", b"1");
+    let content = open_new(&temp, &[0, 1, 2], NewName::Part).unwrap();
+    content.find_names().unwrap();
+    content.reserve(&pieces(&[])).unwrap();
+    assert_eq!(lengths(&content), "0 0 1 - - -");
+    assert!(survey(&content, &metainfo).none(), "nothing of it is content");
+    let modified = || content.stamps().unwrap();
+    let before = modified();
+    content.reserve(&pieces(&[])).unwrap();
+    assert_eq!(modified(), before, "what has its room is left alone");
+    assert_eq!(names(&temp), "a.part b.part c");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_no_disk_can_hold_is_refused_before_anything_is_taken() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut content = open(&temp, &[0, 1, 2]).unwrap();
+    content.lengths[2] = 1 << 62;
+    let refused = content.reserve(&pieces(&[])).unwrap_err();
+    assert!(matches!(refused.fault, DiskFault::Lacking { bytes } if bytes > 1 << 61), "{refused}");
+    assert!(refused.to_string().starts_with(&format!("cannot reserve room in {}", temp.path().display())), "{refused}");
+    assert_eq!(names(&temp), "", "nothing was made");
 }

@@ -4,6 +4,7 @@
 //! hand goes back to whoever sent it. It hashes nothing and keeps no state between jobs.
 
 mod keep;
+mod prepare;
 
 use std::sync::Arc;
 
@@ -14,9 +15,10 @@ use super::{peer, store};
 use crate::protocol::{BLOCK_BYTES, BlockRange, PieceIndex};
 use crate::rt::blocks::Block;
 use crate::rt::files::DiskError;
-use crate::tables::{SessionTable, TorrentTable};
+use crate::tables::{SessionTable, TorrentTable, lock};
 
 pub(crate) use keep::Keep;
+pub(crate) use prepare::{Name, Prepare};
 
 /// What a file worker is asked to do.
 pub(crate) enum Msg {
@@ -26,11 +28,16 @@ pub(crate) enum Msg {
     Read(Read),
     /// From `store`, at its start: make the empty files, see which pieces may be there.
     Survey(Survey),
+    /// From `store`, when the check is over: give the files the names that they should have, and reserve room.
+    Prepare(Prepare),
+    /// From `store`: files have become whole and should have their own names.
+    Name(Name),
     /// From `store`, now and then and when it stops: write down how the torrent stands.
     Keep(Keep),
     /// From `store`, while the disk refuses: has that a chance to change?
     Look(Look),
-    /// From `client`, when every piece is finished: cut files that are longer than the torrent says (left over from something else).
+    /// From `client`, when every piece is finished: cut files that are longer than the torrent says (left over from something else), and
+    /// give all of them their own names.
     Trim(Trim),
 }
 
@@ -134,6 +141,8 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
                 survey.answered = true;
                 torrent.store.cast(surveyed);
             }
+            Msg::Prepare(prepare) => prepare.work(),
+            Msg::Name(name) => name.work(),
             Msg::Keep(keep) => keep.work(),
             Msg::Look(mut look) => {
                 look.found = look.torrent.content.find_again();
@@ -141,7 +150,8 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
             }
             Msg::Trim(mut trim) => {
                 fault_point!("file_worker.trim");
-                let trimmed = trim.torrent.content.trim();
+                let have = lock(&trim.torrent.vault).have().clone();
+                let trimmed = trim.torrent.content.trim(&have);
                 trim.answered = true;
                 trim.torrent.store.cast(store::Msg::Trimmed { trimmed });
             }
@@ -151,7 +161,7 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
 
 /// What may be on disk, and what the last run left. Pieces that it vouches for are not looked at.
 fn look(torrent: &TorrentTable) -> store::Msg {
-    let stamps = match torrent.content.stamps() {
+    let stamps = match torrent.content.find_names() {
         Ok(stamps) => stamps,
         Err(error) => return store::Msg::Surveyed { found: Err(error), resumed: None },
     };

@@ -50,6 +50,8 @@ pub(crate) enum Msg {
     /// From `file_worker`: the pieces that may be on disk; the others need no check.
     /// `resumed`: what the last run left, and how far it can be believed.
     Surveyed { found: Result<Bitfield, DiskError>, resumed: Option<Box<(Resume, Trust)>> },
+    /// From `file_worker`: the files have their names and their room, or the disk refused.
+    Prepared { prepared: Result<(), DiskError> },
     /// From `file_worker`: a record for the next run is written, or is not.
     Kept { number: u64, kept: Result<(), Option<DiskError>> },
     /// From `file_worker`: the piece is on disk.
@@ -67,6 +69,14 @@ pub(crate) enum Msg {
     Returned { whole: Whole<Block, SocketAddr>, crashes: u32 },
 }
 
+/// Whether names and room of the files have been seen to, after the check.
+#[derive(PartialEq, Eq)]
+enum Preparing {
+    NotYet,
+    Asked,
+    Done,
+}
+
 struct Store {
     torrent: Arc<TorrentTable>,
     client_waits: bool,
@@ -74,6 +84,7 @@ struct Store {
     surveyed: bool,
     to_check: VecDeque<PieceIndex>,
     checking: BTreeSet<PieceIndex>,
+    preparing: Preparing,
     /// What the disk refused, to be tried again.
     refused: Refused,
     /// What it had on disk is there no longer: it ends, and the next incarnation looks what is left.
@@ -91,6 +102,7 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
         surveyed: false,
         to_check: VecDeque::new(),
         checking: BTreeSet::new(),
+        preparing: Preparing::NotYet,
         refused: Refused::new(),
         lost: None,
         keeping: Keeping::new(clock::since_start()),
@@ -184,9 +196,20 @@ impl Store {
                 self.check_more();
             }
             Msg::NotChecked { piece, error } => self.refused(Work::Check(piece), &error),
+            Msg::Prepared { prepared } => {
+                match prepared {
+                    Ok(()) => self.went_well(&Trial::Prepare),
+                    Err(error) => self.refused(Work::Prepare, &error),
+                }
+                if self.preparing == Preparing::Asked {
+                    self.preparing = Preparing::Done;
+                    self.check_more();
+                }
+            }
             Msg::Kept { number, kept } => self.kept(number, kept),
             Msg::Written { piece, sources } => {
                 self.finish(piece);
+                self.name_whole_files(piece);
                 self.torrent.client.cast(client::Msg::Finished { piece, sources });
                 self.went_well(&Trial::Write(piece));
             }
@@ -267,13 +290,36 @@ impl Store {
             self.torrent.session.piece_jobs.cast(piece_worker::Msg::Check(check));
         }
         let over = self.surveyed && self.checking.is_empty() && self.to_check.is_empty();
-        if over && !self.torrent.checked.swap(true, Ordering::AcqRel) {
+        if over && self.is_prepared() && !self.torrent.checked.swap(true, Ordering::AcqRel) {
             let finished = self.torrent.counts.pieces_finished.load(Ordering::Relaxed);
             *lock(&self.torrent.state) = State::Downloading;
             // Those that were left while nothing was missing may be needed now.
             lock(&self.torrent.book).wake(clock::since_start());
             self.torrent.tell(Event::Checked { finished, pieces: self.torrent.selection.count() });
             self.answer_client();
+        }
+    }
+
+    /// The check is over: the files are prepared before anything is written to them, if there is anything to prepare.
+    fn is_prepared(&mut self) -> bool {
+        if self.preparing == Preparing::NotYet {
+            let torrent = &self.torrent;
+            let needed = torrent.options.preallocate || torrent.content.may_rename();
+            self.preparing = if needed { Preparing::Asked } else { Preparing::Done };
+            if needed {
+                let prepare = file_worker::Prepare::new(torrent.clone());
+                torrent.session.file_jobs.cast(file_worker::Msg::Prepare(prepare));
+            }
+        }
+        self.preparing == Preparing::Done
+    }
+
+    /// Files of which `piece` was the last get their own names.
+    fn name_whole_files(&self, piece: PieceIndex) {
+        let files = self.torrent.content.whole_parts(piece, lock(&self.torrent.vault).have());
+        if !files.is_empty() {
+            let name = file_worker::Name { torrent: self.torrent.clone(), files };
+            self.torrent.session.file_jobs.cast(file_worker::Msg::Name(name));
         }
     }
 

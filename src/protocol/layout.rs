@@ -186,6 +186,12 @@ impl Layout {
         }
     }
 
+    /// True when every piece that holds a byte of a file is in `have`; so it is for an empty file.
+    pub fn is_whole(&self, file: usize, have: &Bitfield) -> bool {
+        // From its end: where pieces come in their order, the first look finds a missing one.
+        self.pieces_of_file(file).rev().all(|piece| have.get(piece))
+    }
+
     /// Where a file lies within the torrent.
     fn file_bytes(&self, file: usize) -> Option<Range<u64>> {
         let end = *self.ends.get(file)?;

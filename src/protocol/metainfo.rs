@@ -13,9 +13,11 @@ use super::bencode::{self, BencodeError, Dict, Fault, Value};
 use super::{InfoHash, Layout, LayoutError, PieceIndex};
 
 mod error;
+mod parts;
 mod paths;
 
 pub use error::MetainfoError;
+pub use parts::PartNames;
 use paths::Names;
 pub(crate) use paths::is_unprintable;
 pub use paths::{Mended, Why};

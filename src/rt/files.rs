@@ -6,7 +6,7 @@
 //! position with several buffers a call.
 //!
 //! All calls block: they belong on a blocking process of `storage_sup`, or on the blocking pool. Never retries a full
-//! or failing disk, never deletes anything but its own temporary file, never chooses names.
+//! or failing disk, never deletes anything but its own temporary file, never chooses names, never takes one from another file.
 
 mod error;
 mod folder;
@@ -22,7 +22,7 @@ mod walk;
 pub use error::{DiskError, DiskFault};
 pub use folder::{Folder, Found};
 pub use pool::FilePool;
-pub use pooled::PooledFile;
+pub use pooled::{NewName, PooledFile, Reserved};
 pub use state::{StateFile, boot_id};
 pub use walk::Walk;
 
@@ -79,10 +79,11 @@ struct Facts {
 /// What stands under a name, symbolic links not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// `modified`: nanoseconds since 1970, as the file system tells it.
+    /// `modified`: nanoseconds since 1970, as the file system tells it. `allocated`: bytes of the disk that it takes, or its length.
     File {
         length: u64,
         modified: u64,
+        allocated: u64,
     },
     Folder,
     Symlink,

@@ -1,38 +1,8 @@
 //! On small file systems of the test's own: full ones, read-only ones.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use support::mount::Mount;
 
 use super::*;
-
-/// A file system in memory, unmounted when dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// `None`, and says so, when this user may not mount.
-    fn at(test: &str, path: &Path, size: u64) -> Option<Mount> {
-        std::fs::create_dir_all(path).unwrap();
-        if mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"], path) {
-            return Some(Mount(path.to_owned()));
-        }
-        skipped(test, "this user may not mount a file system");
-        None
-    }
-
-    fn again(&self, options: &str) {
-        assert!(mount(&["-o", &format!("remount,{options}")], &self.0), "remount with {options}");
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-fn mount(args: &[&str], path: &Path) -> bool {
-    Command::new("mount").args(args).arg(path).output().is_ok_and(|output| output.status.success())
-}
 
 #[test]
 fn a_full_disk_is_waited_for_and_room_is_noticed_soon() {

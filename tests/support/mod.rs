@@ -12,6 +12,7 @@ pub(crate) mod caller;
 pub(crate) mod child;
 pub(crate) mod content;
 pub(crate) mod foreign;
+pub(crate) mod mount;
 pub(crate) mod peer;
 pub(crate) mod relay;
 pub(crate) mod torrent;
@@ -30,6 +31,15 @@ pub(crate) fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() 
         assert!(began.elapsed() < limit, "waited {limit:?} in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Says loudly that a test is skipped; with `BT_ERL_NO_SKIP=1` that is a failure.
+pub(crate) fn skipped(test: &str, why: &str) {
+    let words = format!("SKIPPED: {test}: {why}");
+    let forbidden = std::env::var_os("BT_ERL_NO_SKIP").is_some_and(|value| value == "1");
+    assert!(!forbidden, "{words}, and BT_ERL_NO_SKIP=1 forbids to skip");
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "\n{words}");
 }
 
 /// A loopback port that is free now. Below the ephemeral range, so that no outgoing connection takes it before its user does;

@@ -68,6 +68,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NUMBERS", help_heading = WHAT)]
     pub(crate) only: Vec<FileNumbers>,
 
+    /// Reserve room for all wanted files before the first byte comes, so that a full disk is found out at once
+    #[arg(long, help_heading = WHAT)]
+    pub(crate) preallocate: bool,
+
+    /// Call a file NAME.part until all of it is there
+    #[arg(long, help_heading = WHAT)]
+    pub(crate) part_names: bool,
+
     /// In the order of the content, for who reads the beginning while the rest still comes
     #[arg(long, help_heading = WHAT)]
     pub(crate) sequential: bool,

@@ -129,6 +129,8 @@ fn options(args: &RunArgs) -> TorrentOptions {
         max_peers: args.max_peers.unwrap_or(usual.max_peers),
         upload_allowance: args.upload_allowance,
         upload_slots: if args.no_upload { Some(0) } else { args.upload_slots },
+        preallocate: args.preallocate,
+        part_names: args.part_names,
         sequential: args.sequential,
         endgame_from: args.endgame.unwrap_or(usual.endgame_from),
         peer_exchange: !args.no_peer_exchange,
@@ -200,12 +202,13 @@ mod tests {
     #[test]
     fn every_limit_reaches_the_library() {
         let args = run("--upload-limit 2MiB --download-limit 3MiB --max-peers 7 --upload-slots 5 \
-            --upload-allowance 64KiB --sequential --endgame 85% --no-peer-exchange -p 0 --no-tracker --state-dir s");
+            --upload-allowance 64KiB --preallocate --part-names --sequential --endgame 85% --no-peer-exchange -p 0 --no-tracker --state-dir s");
         let (config, options) = (config(&args), options(&args));
         assert_eq!((config.upload_limit, config.download_limit), (Some(2 << 20), Some(3 << 20)));
         assert_eq!((config.max_peers, options.max_peers, config.ports), (7, 7, Some(0..=0)));
         assert_eq!((options.upload_slots, options.upload_allowance), (Some(5), Some(65536)));
         assert_eq!((options.sequential, options.endgame_from, options.peer_exchange), (true, 85, false));
+        assert!(options.preallocate && options.part_names);
         assert_eq!((options.trackers, config.state_dir), (false, Some("s".into())));
         assert_eq!(super::options(&run("--no-upload")).upload_slots, Some(0));
     }

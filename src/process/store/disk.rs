@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::events::DiskChange;
-use crate::process::file_worker::{Look, Survey, Trim};
+use crate::process::file_worker::{Look, Prepare, Survey, Trim};
 use crate::tables::Paused;
 
 /// Between two looks whether there is room, or a right, that was not there before.
@@ -24,6 +24,7 @@ pub(super) enum Work {
     Write(Whole<Block, SocketAddr>),
     Check(PieceIndex),
     Survey,
+    Prepare,
     Trim,
 }
 
@@ -33,6 +34,7 @@ pub(super) enum Trial {
     Write(PieceIndex),
     Check(PieceIndex),
     Survey,
+    Prepare,
     Trim,
 }
 
@@ -154,6 +156,7 @@ impl Store {
             Work::Write(whole) => session.file_jobs.cast(file_worker::Msg::Write(Job::new(torrent, whole, 0))),
             Work::Check(piece) => session.piece_jobs.cast(piece_worker::Msg::Check(Check::new(torrent, vec![piece]))),
             Work::Survey => session.file_jobs.cast(file_worker::Msg::Survey(Survey::new(torrent))),
+            Work::Prepare => session.file_jobs.cast(file_worker::Msg::Prepare(Prepare::new(torrent))),
             Work::Trim => session.file_jobs.cast(file_worker::Msg::Trim(Trim::new(torrent))),
         }
     }
@@ -253,17 +256,23 @@ impl Work {
             Self::Write(whole) => Trial::Write(whole.piece),
             Self::Check(piece) => Trial::Check(*piece),
             Self::Survey => Trial::Survey,
+            Self::Prepare => Trial::Prepare,
             Self::Trim => Trial::Trim,
         }
     }
 }
 
 impl Drop for Store {
-    /// Whole pieces that wait for the disk go to the next incarnation.
+    /// Whole pieces that wait for the disk go to the next incarnation, and so does room that is still to be reserved.
     fn drop(&mut self) {
         for work in self.refused.work.drain(..) {
-            if let Work::Write(whole) = work {
-                self.torrent.store.cast(Msg::Returned { whole, crashes: 0 });
+            match work {
+                Work::Write(whole) => self.torrent.store.cast(Msg::Returned { whole, crashes: 0 }),
+                Work::Prepare => {
+                    let prepare = Prepare::new(self.torrent.clone());
+                    self.torrent.session.file_jobs.cast(file_worker::Msg::Prepare(prepare));
+                }
+                Work::Check(_) | Work::Survey | Work::Trim => {}
             }
         }
         lock(&self.torrent.paused).take();

@@ -57,6 +57,20 @@ fn a_range_over_several_files_skips_the_empty_ones() {
 }
 
 #[test]
+fn a_file_is_whole_when_all_its_pieces_are_there() {
+    let l = layout(10, &[25, 0, 3, 12]);
+    let mut have = Bitfield::new(4);
+    let mut whole = |piece| {
+        have.set(piece);
+        [0, 1, 2, 3].map(|file| l.is_whole(file, &have))
+    };
+    assert_eq!(whole(2), [false, true, true, false], "all of it lies in that piece");
+    assert_eq!(whole(0), [false, true, true, false]);
+    assert_eq!(whole(3), [false, true, true, true]);
+    assert_eq!(whole(1), [true; 4]);
+}
+
+#[test]
 fn a_range_is_within_its_piece_or_it_is_not_contained() {
     let l = layout(40_000, &[100_000]);
     let contains = |piece, begin, length| l.contains(BlockRange { piece: PieceIndex(piece), begin, length });

@@ -13,7 +13,7 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use super::{File, MetainfoError};
 
 /// Longest name that file systems take, in bytes.
-const MAX_NAME_BYTES: usize = 255;
+pub(super) const MAX_NAME_BYTES: usize = 255;
 /// Most components of a path inside the torrent.
 pub(super) const MAX_COMPONENTS: usize = 100;
 /// Longest path below the download folder, in bytes: leaves room below the 4,096 that systems take.
@@ -21,7 +21,7 @@ const MAX_PATH_BYTES: usize = 3000;
 /// Longest extension that a shortened name keeps, in bytes, its dot included.
 const MAX_EXTENSION_BYTES: usize = 32;
 /// Room for the number that makes a name distinct, in bytes.
-const NUMBER_BYTES: usize = 12;
+pub(super) const NUMBER_BYTES: usize = 12;
 /// Most changes that are listed.
 const MAX_LISTED: usize = 1000;
 /// Longest part of an original name that is listed, in characters.
@@ -235,7 +235,7 @@ fn keys(path: &[String]) -> impl Iterator<Item = u64> + '_ {
 }
 
 /// The last of [`keys`].
-fn key(path: &[String]) -> u64 {
+pub(super) fn key(path: &[String]) -> u64 {
     keys(path).last().unwrap_or_default()
 }
 
@@ -323,7 +323,7 @@ fn split_extension(name: &str) -> (&str, &str) {
 }
 
 /// At most `bytes` bytes of a name, whole characters, not ending in a dot or space.
-fn cut(name: &str, bytes: usize) -> &str {
+pub(super) fn cut(name: &str, bytes: usize) -> &str {
     let end = name.floor_char_boundary(bytes);
     if end == name.len() { name } else { name[..end].trim_end_matches(['.', ' ']) }
 }

@@ -20,6 +20,11 @@ pub struct DiskError {
 pub enum DiskFault {
     /// No space, or the user's quota is used up.
     Full,
+    /// As [`Full`](Self::Full), known before anything is written.
+    Lacking {
+        /// Bytes that are missing.
+        bytes: u64,
+    },
     /// The file system is mounted read-only.
     ReadOnly,
     /// Missing rights.
@@ -35,6 +40,8 @@ pub enum DiskFault {
     /// A name that is empty, special, or holds a separator. Names are mended before they come here, so this is a bug or
     /// an attack.
     BadName,
+    /// Another file, a folder or anything else has the name that the file is to get.
+    NameTaken,
     /// Longer than the file system allows.
     NameTooLong,
     /// The file would be larger than the file system allows.
@@ -65,6 +72,7 @@ impl DiskError {
     pub fn is_refusal(&self) -> bool {
         match self.fault {
             DiskFault::Full
+            | DiskFault::Lacking { .. }
             | DiskFault::ReadOnly
             | DiskFault::Denied
             | DiskFault::FolderGone
@@ -74,6 +82,7 @@ impl DiskError {
             | DiskFault::NotAFile
             | DiskFault::Symlink
             | DiskFault::BadName
+            | DiskFault::NameTaken
             | DiskFault::NameTooLong
             | DiskFault::TooLarge
             | DiskFault::Short
@@ -106,6 +115,10 @@ impl fmt::Display for DiskFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Full => "no space left; free some space or choose another folder",
+            Self::Lacking { bytes } => {
+                let mib = bytes.div_ceil(1 << 20);
+                return write!(f, "no space left; free {mib} MiB more or choose another folder");
+            }
             Self::ReadOnly => "the file system is read-only; choose another folder or mount it writable",
             Self::Denied => "permission denied; choose another folder or change its rights",
             Self::Missing => "it is not there (any more); put it back or start again",
@@ -115,6 +128,7 @@ impl fmt::Display for DiskFault {
                 "a symbolic link has that name, and links are not followed; replace it by what it points to"
             }
             Self::BadName => "that is not a name for a file",
+            Self::NameTaken => "something else has the name that it should get; move that away",
             Self::NameTooLong => "the name is too long for this file system; choose a folder with a shorter path",
             Self::TooLarge => {
                 "the file would be larger than it may be; choose a folder on another file system or raise the limit (ulimit -f)"

@@ -18,6 +18,8 @@ pub struct Found {
     pub length: u64,
     /// When it was last changed: nanoseconds since 1970, as coarse as its file system tells it.
     pub modified: u64,
+    /// Bytes of the disk that it takes, where the system tells; otherwise its length.
+    pub allocated: u64,
 }
 
 /// An open folder. Stays the same folder when it is renamed.
@@ -59,6 +61,23 @@ impl Folder {
             Err(error) => error.into(),
         };
         Err(DiskError::new("use", &self.path, fault))
+    }
+
+    /// Which file system a file at `components` is on, or would be, and the bytes that are free there.
+    pub fn room_at(&self, components: &[String]) -> Result<(u64, u64), DiskError> {
+        let above = components.len().saturating_sub(1);
+        for part in (0..=above).rev().map(|length| &components[..length]) {
+            let room = |dir: &Dir| -> Result<_, DiskFault> { Ok((dir.file_system()?, dir.free_bytes()?)) };
+            let found = match part {
+                [] => room(&self.root()),
+                part => self.below(part, false, |dir, name| room(&open_sub(dir, name)?)),
+            };
+            match found {
+                Err(DiskFault::Missing) if !part.is_empty() => {}
+                other => return other.map_err(|fault| DiskError::new("look at", &self.join(part), fault)),
+            }
+        }
+        Ok((0, 0))
     }
 
     /// Bytes that are free on its file system.
@@ -111,7 +130,7 @@ impl Folder {
 
     pub(super) fn found(dir: &Dir, name: &str) -> Result<Option<Found>, DiskFault> {
         match dir.kind(name).map_err(DiskFault::from) {
-            Ok(Kind::File { length, modified }) => Ok(Some(Found { length, modified })),
+            Ok(Kind::File { length, modified, allocated }) => Ok(Some(Found { length, modified, allocated })),
             Ok(Kind::Symlink) => Err(DiskFault::Symlink),
             Ok(Kind::Folder | Kind::Other) => Err(DiskFault::NotAFile),
             Err(DiskFault::Missing) => Ok(None),
@@ -189,6 +208,16 @@ impl Folder {
             Err(DiskFault::Missing) => Ok(()),
             other => other.map_err(|fault| DiskError::new("rename", &self.join(from), fault)),
         }
+    }
+
+    /// Gives the file at `from` the last name of `to`, in the same folder; `NameTaken` when anything has that name.
+    pub(super) fn rename_to_new(&self, from: &[String], to: &[String]) -> Result<(), DiskFault> {
+        Self::check_names(to)?;
+        let (name, _) = to.split_last().ok_or(DiskFault::BadName)?;
+        self.below(from, false, |dir, from| match dir.rename_to_new(from, name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(DiskFault::NameTaken),
+            other => Ok(other?),
+        })
     }
 
     fn write_draft(dir: &Dir, name: &str, bytes: &[u8], synced: bool) -> Result<(), DiskFault> {

@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{Access as Right, Advice, AtFlags, FileType, Mode, OFlags, SeekFrom};
+use rustix::fs::{Access as Right, Advice, AtFlags, FallocateFlags, FileType, Mode, OFlags, RenameFlags, SeekFrom};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -59,7 +59,8 @@ impl Dir {
                 let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
                 let nanos = stat.st_mtime_nsec;
                 let modified = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
-                Kind::File { length: u64::try_from(stat.st_size).unwrap_or(0), modified }
+                let [length, blocks] = [stat.st_size, stat.st_blocks].map(|n| u64::try_from(n).unwrap_or(0));
+                Kind::File { length, modified, allocated: blocks.saturating_mul(512) }
             }
             FileType::Directory => Kind::Folder,
             FileType::Symlink => Kind::Symlink,
@@ -76,6 +77,28 @@ impl Dir {
         Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
     }
 
+    /// As [`rename`](Self::rename); `AlreadyExists` when something has the name `to`.
+    pub(super) fn rename_to_new(&self, from: &str, to: &str) -> io::Result<()> {
+        match rustix::fs::renameat_with(&self.0, from, &self.0, to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => self.rename_in_steps(from, to),
+            other => Ok(other?),
+        }
+    }
+
+    /// Where the file system knows no such renaming (NFS is one): a second name, which is made only if nothing has it; then the first one
+    /// goes. Where it knows no second names either, somebody else could take `to` between the look and the renaming.
+    pub(super) fn rename_in_steps(&self, from: &str, to: &str) -> io::Result<()> {
+        match rustix::fs::linkat(&self.0, from, &self.0, to, AtFlags::empty()) {
+            Ok(()) => self.remove(from),
+            Err(Errno::PERM | Errno::NOSYS | Errno::NOTSUP) => match self.kind(to) {
+                Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.rename(from, to),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
     }
@@ -88,6 +111,11 @@ impl Dir {
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let id = |dir: &Self| rustix::fs::fstat(&dir.0).map(|stat| (stat.st_dev, stat.st_ino));
         matches!((id(self), id(other)), (Ok(this), Ok(that)) if this == that)
+    }
+
+    /// Which file system it is on.
+    pub(super) fn file_system(&self) -> io::Result<u64> {
+        Ok(rustix::fs::fstat(&self.0)?.st_dev)
     }
 
     /// Bytes free on the file system, those that only root may use included.
@@ -125,6 +153,17 @@ pub(super) fn expect(file: &File, offset: u64, length: u64) {
 /// May write less than asked for.
 pub(super) fn write_vectored_at(file: &File, bufs: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
     Ok(rustix::io::pwritev(file, bufs, offset)?)
+}
+
+/// Takes room for the first `length` bytes of the file, which stays as long as it is: so nothing that was only reserved is ever taken
+/// for content, even where a file system cannot tell the two apart, and none has to write zeros. `Unsupported`: it cannot be done here.
+pub(super) fn reserve(file: &File, length: u64) -> io::Result<()> {
+    loop {
+        match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, length) {
+            Err(Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
 }
 
 /// The first run of bytes at or after `offset` that is not in a hole; `None` when only a hole is left. A file system that does not

@@ -182,6 +182,12 @@ impl Place {
         self.slot.close();
     }
 
+    /// Nobody opens the file while `work` is done; who has it open reads and writes on.
+    pub(super) fn locked<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _held = lock(&self.slot.state);
+        work()
+    }
+
     /// It was opened, and has not been found to be another one.
     pub(super) fn is_known(&self) -> bool {
         lock(&self.slot.state).id.is_some()

@@ -2,18 +2,22 @@
 //!
 //! Notices when the file under it was deleted, replaced or shortened by somebody else, as far as the system tells, and
 //! says so instead of writing into a file that misses what was written before. Never keeps data: what a call has
-//! written is the kernel's.
+//! written is the kernel's. `naming` is about its two names.
+
+mod naming;
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::pool::Place;
 use supervisors::fault_result;
+
+pub use naming::NewName;
 
 use super::{Access, DiskError, DiskFault, Folder, Found, is_worth_expecting, system};
 
@@ -24,9 +28,22 @@ const MAX_SLICES: usize = 1024;
 #[derive(Clone)]
 pub struct PooledFile(Arc<Inner>);
 
+/// Whether room was reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserved {
+    /// What is written there will find room.
+    Yes,
+    /// The file system cannot do that.
+    Unsupported,
+}
+
 struct Inner {
     folder: Arc<Folder>,
     components: Vec<String>,
+    /// The other components that the file may be under, while it is not whole. They never change; changing which of both lead to
+    /// the file takes the lock of its place.
+    part: OnceLock<Vec<String>>,
+    is_part: AtomicBool,
     place: Place,
     /// The file is at least this long, because we made it so.
     reached: AtomicU64,
@@ -41,6 +58,8 @@ impl PooledFile {
         Self(Arc::new(Inner {
             folder,
             components,
+            part: OnceLock::new(),
+            is_part: AtomicBool::new(false),
             place,
             reached: AtomicU64::new(0),
             unsynced: AtomicBool::new(false),
@@ -50,12 +69,12 @@ impl PooledFile {
 
     /// Where the file is, for people to read.
     pub fn path(&self) -> PathBuf {
-        self.0.folder.join(&self.0.components)
+        self.0.folder.join(self.components())
     }
 
-    /// The components below its folder.
+    /// The components below its folder, as it is called now.
     pub fn components(&self) -> &[String] {
-        &self.0.components
+        self.0.part.get().filter(|_| self.is_part()).unwrap_or(&self.0.components)
     }
 
     /// The length in bytes; `None` when there is no such file.
@@ -65,10 +84,10 @@ impl PooledFile {
 
     /// How the file stands; `None` when there is no such file.
     pub fn find(&self) -> Result<Option<Found>, DiskError> {
-        match self.0.folder.find(&self.0.components) {
+        match self.look(|components| self.0.folder.find(components)) {
             Err(DiskError { fault: DiskFault::TooManyOpenFiles, .. }) => {
                 self.0.place.make_room();
-                self.0.folder.find(&self.0.components)
+                self.look(|components| self.0.folder.find(components))
             }
             other => other,
         }
@@ -86,6 +105,17 @@ impl PooledFile {
         file.set_len(length).map_err(|error| self.error("set the length of", error))?;
         self.0.reached.store(length, Ordering::Release);
         Ok(())
+    }
+
+    /// Takes room for the first `length` bytes of the file, which is made when it is not there and stays as long as it is.
+    pub fn reserve(&self, length: u64) -> Result<Reserved, DiskError> {
+        let file = self.opened("reserve room for", Access::Create)?;
+        let reserved = fault_result!("disk.reserve", path = self.path().display()).map_err(io::Error::from);
+        match reserved.and_then(|()| system::reserve(&file, length)) {
+            Ok(()) => Ok(Reserved::Yes),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(Reserved::Unsupported),
+            Err(error) => Err(self.error("reserve room for", error)),
+        }
     }
 
     /// Waits until everything written so far is on the disk. For the name of a new file see [`Folder::sync_parent`].
@@ -213,8 +243,8 @@ impl PooledFile {
     }
 
     fn opened(&self, doing: &'static str, access: Access) -> Result<Arc<File>, DiskError> {
-        let Inner { folder, components, place, .. } = &*self.0;
-        let file = place.opened(access, |access| folder.open_file(components, access));
+        let Inner { folder, place, .. } = &*self.0;
+        let file = place.opened(access, |access| folder.open_file(self.components(), access));
         if matches!(file, Err(DiskFault::Vanished)) {
             self.0.reached.store(0, Ordering::Release);
         }

@@ -50,7 +50,8 @@ impl Dir {
         Ok(match metadata.file_type() {
             kind if kind.is_file() => {
                 let since = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-                Kind::File { length: metadata.len(), modified: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX) }
+                let modified = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+                Kind::File { length: metadata.len(), modified, allocated: metadata.len() }
             }
             kind if kind.is_dir() => Kind::Folder,
             kind if kind.is_symlink() => Kind::Symlink,
@@ -70,6 +71,15 @@ impl Dir {
         fs::rename(self.0.join(from), self.0.join(to))
     }
 
+    /// `AlreadyExists` when something has the name `to`; another program could still take it between the look and the renaming.
+    pub(super) fn rename_to_new(&self, from: &str, to: &str) -> io::Result<()> {
+        match self.kind(to) {
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.rename(from, to),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.0.join(name))
     }
@@ -82,9 +92,14 @@ impl Dir {
         self.0 == other.0
     }
 
-    /// Not known.
-    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+    /// Not known: all are taken for one.
+    pub(super) fn file_system(&self) -> io::Result<u64> {
         Ok(0)
+    }
+
+    /// Not known: nothing speaks against a try.
+    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
     }
 
     /// Not every system can do this for a folder; those write its names in order by themselves.
@@ -117,6 +132,11 @@ pub(super) fn write_vectored_at(file: &File, bufs: &[IoSlice<'_>], offset: u64) 
         Some(buf) => write_at(file, buf, offset),
         None => Ok(0),
     }
+}
+
+/// Not done here.
+pub(super) fn reserve(_: &File, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Holes are not looked for: every byte counts as data.

@@ -252,6 +252,90 @@ fn a_walk_sees_what_one_look_after_the_other_sees() {
 }
 
 #[test]
+fn a_file_that_is_renamed_stays_the_same_to_who_has_it_open_and_to_who_opens_it_again() {
+    let (_temp, folder, pool) = room();
+    let file = pool.file(&folder, at("d/x"));
+    let find = || file.find_name(&mut folder.walk(), |_| at("d/x.part"), NewName::Part).unwrap();
+    assert_eq!(find(), None);
+    write(&file, 0, b"one").unwrap();
+    assert_eq!(fs::read(folder.path().join("d/x.part")).unwrap(), b"one");
+    file.take_own_name().unwrap();
+    file.take_own_name().unwrap();
+    write(&file, 3, b"two").unwrap();
+    file.close();
+    write(&file, 6, b"three").unwrap();
+    file.sync_written().unwrap();
+    assert_eq!(fs::read(folder.path().join("d/x")).unwrap(), b"onetwothree");
+    assert_eq!(find().unwrap().length, 11);
+    file.take_part_name(|_| at("d/x.part")).unwrap();
+    assert_eq!(read(&file, 3, 3).unwrap(), b"two");
+    assert!(file.is_at(&folder.path().join("d/x")) && file.is_at(&folder.path().join("d/x.part")));
+    assert_eq!(fs::read_dir(folder.path().join("d")).unwrap().count(), 1);
+}
+
+#[test]
+fn many_threads_write_while_a_file_changes_its_name() {
+    let (_temp, folder, pool) = room();
+    let file = pool.file(&folder, at("x"));
+    file.find_name(&mut folder.walk(), |_| at("x.part"), NewName::Part).unwrap();
+    thread::scope(|scope| {
+        for worker in 0..4 {
+            let file = &file;
+            scope.spawn(move || {
+                for round in 0..200u64 {
+                    write(file, worker * 200 + round, b"x").unwrap();
+                    file.close();
+                    assert!(file.length().unwrap().is_some());
+                }
+            });
+        }
+        for _ in 0..200 {
+            file.take_own_name().unwrap();
+            file.take_part_name(|_| at("x.part")).unwrap();
+        }
+    });
+    assert_eq!(read(&file, 0, 800).unwrap(), [b'x'; 800]);
+}
+
+#[test]
+fn a_name_is_taken_only_if_nothing_has_it_whatever_the_file_system_knows() {
+    let (_temp, folder, pool) = room();
+    let file = pool.file(&folder, at("x"));
+    file.find_name(&mut folder.walk(), |_| at("x.part"), NewName::Part).unwrap();
+    write(&file, 0, b"mine").unwrap();
+    fs::write(folder.path().join("x"), b"yours").unwrap();
+    assert_eq!(fault(file.take_own_name()), DiskFault::NameTaken);
+    let dir = system::Dir::open_root(folder.path()).unwrap();
+    assert_eq!(dir.rename_in_steps("x.part", "x").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(fs::read(folder.path().join("x")).unwrap(), b"yours");
+    write(&file, 4, b"!").unwrap();
+    dir.rename_in_steps("x.part", "free").unwrap();
+    assert_eq!(fs::read(folder.path().join("free")).unwrap(), b"mine!");
+    let portable = portable::Dir::open_root(folder.path()).unwrap();
+    assert_eq!(portable.rename_to_new("free", "x").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    portable.rename_to_new("free", "there").unwrap();
+    assert_eq!(fs::read(folder.path().join("there")).unwrap(), b"mine!");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn what_is_reserved_is_taken_from_the_disk_and_is_no_content() {
+    let (_temp, folder, pool) = room();
+    let file = pool.file(&folder, at("x"));
+    match file.reserve(10 << 20).unwrap() {
+        Reserved::Unsupported => return,
+        Reserved::Yes => {}
+    }
+    let found = file.find().unwrap().unwrap();
+    assert!(found.length == 0 && found.allocated >= 10 << 20, "{found:?}");
+    write(&file, 5 << 20, b"x").unwrap();
+    file.sync().unwrap();
+    let data = file.next_data(0).unwrap().unwrap();
+    assert!(data.start > 4 << 20, "{data:?}");
+    assert!(portable::reserve(&fs::File::open(file.path()).unwrap(), 1).is_err());
+}
+
+#[test]
 fn a_whole_file_is_replaced_or_left_alone() {
     let (_temp, folder, _pool) = room();
     let name = at("state/x.resume");
@@ -306,6 +390,7 @@ fn the_portable_folder_refuses_the_same_and_reads_the_same() {
     sub.sync().unwrap();
     assert!(matches!(sub.kind("g").unwrap(), Kind::File { length: 5, .. }));
     assert!(sub.is_same(&dir.open_sub("sub").unwrap()) && !sub.is_same(&dir) && sub.free_bytes().is_ok());
+    assert_eq!(sub.file_system().unwrap(), dir.file_system().unwrap());
     sub.remove("g").unwrap();
     fs::remove_dir(folder.path().join("sub")).unwrap();
     assert!(sub.is_deleted().unwrap() && !dir.is_deleted().unwrap());

@@ -127,6 +127,7 @@ impl From<Fault> for io::Error {
             "storage_full" => StorageFull,
             "timed_out" => TimedOut,
             "unexpected_eof" => UnexpectedEof,
+            "unsupported" => Unsupported,
             "write_zero" => WriteZero,
             _ => Other,
         };

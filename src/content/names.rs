@@ -1,0 +1,86 @@
+//! What the files are called: their own names when they are whole; until then, where the user wants it, the names of parts.
+//!
+//! A file that is there under its own name is the torrent's, and then a part beside it is not. A part is the torrent's, whoever began it,
+//! when a piece of it is right. No name is ever taken from another file.
+
+use super::*;
+use crate::rt::files::Walk;
+
+impl Content {
+    /// Finds each file under one of its names, and says how it stands, as [`stamps`](Self::stamps) does.
+    pub(crate) fn find_names(&self) -> Result<Vec<Option<Stamp>>, DiskError> {
+        self.folder.check_there()?;
+        let mut walk = self.folder.walk();
+        let mut stamp = |(position, file): (usize, &Option<PooledFile>)| -> Result<Option<Stamp>, DiskError> {
+            let Some(file) = file else { return Ok(None) };
+            Ok(self.find_name(&mut walk, position, file)?.map(stamp_of))
+        };
+        self.files.iter().enumerate().map(&mut stamp).collect()
+    }
+
+    pub(super) fn find_name(
+        &self,
+        walk: &mut Walk<'_>,
+        position: usize,
+        file: &PooledFile,
+    ) -> Result<Option<Found>, DiskError> {
+        // An empty file is whole when it is made.
+        if self.lengths[position] == 0 {
+            return walk.find(file.components());
+        }
+        file.find_name(walk, |path| self.parts.path(position, path), self.new)
+    }
+
+    /// The name of a part, if that is what the file has.
+    pub(crate) fn part_name(&self, position: usize) -> Option<&str> {
+        let file = self.files.get(position)?.as_ref().filter(|file| file.is_part())?;
+        file.components().last().map(String::as_str)
+    }
+
+    /// True when [`settle_names`](Self::settle_names) may have something to do.
+    pub(crate) fn may_rename(&self) -> bool {
+        self.new == NewName::Part || self.files.iter().flatten().any(PooledFile::is_part)
+    }
+
+    /// The files of `piece` that have the names of parts, and are whole with the pieces in `have`.
+    pub(crate) fn whole_parts(&self, piece: PieceIndex, have: &Bitfield) -> Vec<usize> {
+        let length = self.layout.piece_length(piece).into();
+        let files = self.layout.file_ranges(self.layout.piece_offset(piece), length).map(|range| range.file);
+        let is_part = |file: &usize| self.files[*file].as_ref().is_some_and(PooledFile::is_part);
+        files.filter(is_part).filter(|file| self.layout.is_whole(*file, have)).collect()
+    }
+
+    /// Gives each file that is or will be written to the name that it should have while these pieces are finished; what cannot be
+    /// renamed keeps the name that it has. Returns what was refused.
+    pub(crate) fn settle_names(&self, have: &Bitfield) -> Vec<DiskError> {
+        let settled = self.touched().filter(|(position, _)| self.lengths[*position] > 0);
+        settled.filter_map(|(position, file)| self.settle(position, file, have).err()).collect()
+    }
+
+    fn settle(&self, position: usize, file: &PooledFile, have: &Bitfield) -> Result<(), DiskError> {
+        let whole = self.layout.is_whole(position, have);
+        match (file.is_part(), self.new) {
+            (true, _) if whole => self.end(position),
+            (true, NewName::Part) => Ok(()),
+            (true, NewName::Own) if self.layout.pieces_of_file(position).any(|piece| have.get(piece)) => {
+                file.take_own_name()
+            }
+            (true, NewName::Own) => {
+                log::warn!("{} holds no piece of this torrent and is left alone", file.path().display());
+                file.leave_part();
+                Ok(())
+            }
+            (false, NewName::Part) if !whole => file.take_part_name(|path| self.parts.path(position, path)),
+            (false, _) => Ok(()),
+        }
+    }
+
+    /// What is left to do for a file that is whole: it gets its length, if it is wanted, and its name.
+    pub(crate) fn end(&self, position: usize) -> Result<(), DiskError> {
+        let (Some(Some(file)), length) = (self.files.get(position), self.lengths[position]) else { return Ok(()) };
+        if self.selection.wants_file(position) && file.length()?.is_some_and(|found| found > length) {
+            file.set_len(length)?;
+        }
+        file.take_own_name()
+    }
+}
