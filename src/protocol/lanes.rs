@@ -19,9 +19,6 @@ pub const WIDTH: usize = 16;
 /// Bytes that SHA-1 takes at once.
 const BLOCK: usize = 64;
 
-/// Fewer messages than these are sooner done one after the other, with the processor's own instructions for SHA-1.
-const ENOUGH: usize = 6;
-
 /// FIPS 180-4, 5.3.3.
 const BEGIN: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
 
@@ -49,10 +46,11 @@ struct Together {
 }
 
 impl Lanes {
-    /// Begins with `messages` empty ones. From 6 to 16 are hashed side by side where the processor can, others one after the other.
+    /// Begins with `messages` empty ones. Up to 16 are hashed side by side where that is faster (six are enough), others one after the
+    /// other.
     pub fn new(messages: usize) -> Self {
         match Kernel::best() {
-            Some(kernel) if (ENOUGH..=WIDTH).contains(&messages) => Self::with(kernel, messages),
+            Some(kernel) if messages <= WIDTH && kernel.is_worth(messages) => Self::with(kernel, messages),
             _ => Self::one_by_one(messages),
         }
     }
@@ -116,10 +114,10 @@ impl Together {
             if held + more < BLOCK {
                 return;
             }
-            self.kernel.compress(&mut self.state, self.rest.each_ref().map(std::slice::from_ref));
+            self.kernel.compress(&mut self.state, self.rest.each_ref().map(std::slice::from_ref), self.messages);
         }
         let slices = slices.map(<[u8]>::as_chunks);
-        self.kernel.compress(&mut self.state, slices.map(|(blocks, _)| blocks));
+        self.kernel.compress(&mut self.state, slices.map(|(blocks, _)| blocks), self.messages);
         for (rest, (_, left)) in self.rest.iter_mut().zip(slices) {
             rest[..left.len()].copy_from_slice(left);
         }
@@ -161,7 +159,11 @@ impl Kernel {
         None
     }
 
-    fn compress(self, _: &mut State, _: [&[[u8; BLOCK]]; WIDTH]) {
+    fn is_worth(self, _: usize) -> bool {
+        match self {}
+    }
+
+    fn compress(self, _: &mut State, _: [&[[u8; BLOCK]]; WIDTH], _: usize) {
         match self {}
     }
 }
