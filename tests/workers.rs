@@ -80,6 +80,28 @@ fn a_worker_that_panics_in_any_phase_loses_nothing() {
 }
 
 #[test]
+fn large_pieces_are_checked_in_turns_and_a_crash_in_the_middle_of_one_loses_nothing() {
+    const LARGE: u64 = 4 * MIB;
+    let content = Content::single("large.bin", 10 * LARGE + 77, 8);
+    let made = torrent::Torrent::of(&content, LARGE, None);
+    let folder = tempfile::tempdir().expect("a folder");
+    content.write_below(folder.path());
+    let file = std::fs::OpenOptions::new().write(true).open(folder.path().join("large.bin")).expect("it is there");
+    std::os::unix::fs::FileExt::write_all_at(&file, &[1, 2, 3], 2 * LARGE + 5).expect("one wrong piece");
+    // A turn is 16 MiB, and of each piece 96 KiB are read at once. So this read is in the second turn.
+    let point = Point::new("disk.read", "250*off->1*panic->off").expect("good grammar").under("turns_sup/**");
+    let armed = Plan::new([point]).arm();
+    let config = Config { workers: 1, memory_bytes: 16 * MIB, ..config("turns_sup") };
+    let session = block_on(Session::start(config)).expect("a session");
+    let metainfo = Metainfo::parse(&made.bytes).expect("an honest torrent");
+    let torrent = block_on(session.add(metainfo, TorrentOptions::new(folder.path()))).expect("added");
+    until("the check", LIMIT, || (torrent.progress().state == State::Downloading).then_some(()));
+    assert_eq!(armed.log().to_string().matches("panic").count(), 1);
+    assert_eq!(torrent.progress().pieces_finished, 10, "all but the wrong one");
+    block_on(session.stop());
+}
+
+#[test]
 fn behind_a_slow_disk_no_queue_holds_more_than_the_memory_that_blocks_may_take() {
     const MEMORY: u64 = 1 << 20;
     let content = Content::single("slow.bin", 8 * MIB, 6);
