@@ -50,5 +50,5 @@ pub use hashing::HashProgress;
 pub use process::tracker_server;
 pub use protocol::{InfoHash, Magnet, MagnetError, Metainfo, MetainfoError};
 pub use session::{FetchError, FetchOptions, Outcome, Progress, Session, SessionError, Torrent};
-pub use stats::{PeerStats, Wasted};
+pub use stats::{BlockMemory, PeerStats, Wasted};
 pub use tables::{Paused, State};

@@ -23,7 +23,7 @@ use crate::protocol::{InfoHash, Metainfo, PeerId, Selection, SelectionError, Vau
 use crate::rt::files::{DiskError, NewName};
 use crate::rt::net::{Listener, NetError};
 use crate::rt::{dice, files, spawn};
-use crate::stats::{PeerStats, Wasted};
+use crate::stats::{BlockMemory, PeerStats, Wasted};
 use crate::tables::{Counts, Limits, Mail, Paused, SessionTable, State, TorrentTable, lock};
 use crate::tree::bt_erl_sup::{self, torrents_sup::torrent_sup};
 use crate::tree::trackers_sup;
@@ -153,6 +153,12 @@ impl Session {
     /// The session's process tree as it stands.
     pub fn snapshot(&self) -> Option<Snapshot> {
         self.pid().and_then(supervisors::snapshot)
+    }
+
+    /// What blocks on their way between sockets and files take of memory.
+    pub fn block_memory(&self) -> BlockMemory {
+        let (pool, limit) = (&self.table.pool, self.table.config.memory_bytes);
+        BlockMemory { limit, in_use: pool.lent_bytes(), peak: pool.peak_bytes() }
     }
 
     /// Everything that happens from now on.

@@ -13,6 +13,17 @@ use serde::Serialize;
 use crate::protocol::{PeerId, client_name};
 use crate::rt::clock;
 
+/// Memory for blocks between sockets and files, over all torrents of a session; in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BlockMemory {
+    /// What the session may use.
+    pub limit: u64,
+    /// What is in use now.
+    pub in_use: u64,
+    /// The most that was in use at any time.
+    pub peak: u64,
+}
+
 /// Bytes of blocks that came in vain, by the reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Wasted {

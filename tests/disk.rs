@@ -41,9 +41,13 @@ struct Rig {
 
 impl Rig {
     fn new(files: &[(&str, u64)], rate: u64) -> Rig {
+        Rig::of_pieces(PIECE_BYTES, files, rate)
+    }
+
+    fn of_pieces(piece_bytes: u64, files: &[(&str, u64)], rate: u64) -> Rig {
         let folder = tempfile::tempdir().unwrap();
         let content = Content::tree("disk", files, 17);
-        let torrent = Torrent::of(&content, PIECE_BYTES, None);
+        let torrent = Torrent::of(&content, piece_bytes, None);
         std::fs::write(folder.path().join("disk.torrent"), &torrent.bytes).unwrap();
         let seed = Seed::start(&torrent, &content, move |wire| wire.serve_paced(rate));
         std::fs::create_dir(folder.path().join("out")).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bt_erl::protocol::{Ask, BLOCK_BYTES, Bitfield, Grant, Layout, PeerKey, Picker, Picking, PieceIndex, Run};
+use bt_erl::protocol::{Ask, BLOCK_BYTES, Bitfield, Grant, Layout, Opening, PeerKey, Picker, Picking, PieceIndex, Run};
 use criterion::{BatchSize, Criterion};
 
 const PIECES: u32 = 100_000;
@@ -39,8 +39,8 @@ fn swarm() -> Picker {
 }
 
 fn granted(picker: &mut Picker, peer: u64, now: Duration) -> Option<(PeerKey, Run)> {
-    let ask = Ask { key: PeerKey(peer % PEERS), blocks: BLOCKS, rate: 10 << 20, fast: false };
-    match picker.grant(ask, now, |_| true) {
+    let ask = Ask { key: PeerKey(peer % PEERS), blocks: BLOCKS, rate: 10 << 20, fast: false, room: 0 };
+    match picker.grant(ask, now, |_| Opening::Kept) {
         Grant::Run(run) => Some((ask.key, run)),
         Grant::Nothing | Grant::Later => None,
     }

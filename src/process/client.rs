@@ -58,6 +58,8 @@ pub(crate) enum Msg {
     Trimmed,
     /// From `store`: the disk refused `piece` and there is no memory to keep it, or it cannot be hashed: it is fetched again.
     Dropped { piece: PieceIndex },
+    /// From `store`: blocks of a spilled piece have left memory.
+    Spilled,
     /// From `store`: the disk takes again what it refused; grants may go on.
     DiskWorks,
     /// From `peers_sup`, when it starts: no address is held by a process; call.
@@ -120,7 +122,10 @@ struct Client {
     hopeful: bool,
     /// Something came free since they were last looked at.
     freed: bool,
+    /// The memory of the open pieces that are kept until they are whole.
     leases: BTreeMap<PieceIndex, Lease>,
+    /// And of the blocks that are on their way for those that are not.
+    flight: Lease,
     choking: Choking,
     suggestions: Suggestions,
     /// Of the whole torrent.
@@ -185,7 +190,9 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
                     client.handle(message);
                     more -= 1;
                 }
+                client.settle_memory();
                 client.grant_freed();
+                client.spill_if_stuck();
                 client.rechoke_if_due();
                 client.call_if_asked();
             },
@@ -213,13 +220,11 @@ impl Client {
         let layout = torrent.metainfo.layout.clone();
         let whole = in_hand.into_iter().map(|piece| (piece, Bitfield::full(layout.blocks_in(piece))));
         let open: Vec<_> = partials.into_iter().chain(whole).collect();
-        // What arrived is in memory already, whether the budget likes it or not.
-        let lease = |piece| torrent.session.budget.reserve_anyway(runs::memory_of(layout.piece_length(piece)));
-        let leases = open.iter().map(|(piece, _)| (*piece, lease(*piece))).collect();
+        let begun: Vec<PieceIndex> = open.iter().map(|(piece, _)| *piece).collect();
         let (wanted, options) = (torrent.selection.pieces(), &torrent.options);
         let (sequential, endgame_from) = (options.sequential, options.endgame_from);
         let picking = Picking { sequential, endgame_from, seed: dice::seed() };
-        Self {
+        let mut client = Self {
             pieces: Pieces::having(&layout, &have, wanted),
             picker: Picker::new(layout.clone(), &have, wanted, open.into_iter(), picking),
             peers: BTreeMap::new(),
@@ -232,11 +237,14 @@ impl Client {
             rates: Rates::new(),
             few: false,
             due: Due::new(clock::since_start()),
-            leases,
+            leases: BTreeMap::new(),
+            flight: torrent.session.budget.reserve_anyway(0),
             have,
             layout,
             torrent,
-        }
+        };
+        begun.into_iter().for_each(|piece| client.provide(piece));
+        client
     }
 
     fn handle(&mut self, message: Msg) {
@@ -265,7 +273,7 @@ impl Client {
             Msg::Down { key, down } => self.left(key, &down),
             Msg::Trimmed => self.complete(),
             Msg::Dropped { piece } => self.dropped(piece),
-            Msg::DiskWorks => self.freed = true,
+            Msg::DiskWorks | Msg::Spilled => self.freed = true,
             Msg::PeersUp | Msg::Called => self.due.ask_to_call(),
             Msg::Found { addresses, source } => {
                 note(&self.torrent, &addresses, source);

@@ -5,6 +5,7 @@
 
 mod keep;
 mod prepare;
+mod spill;
 
 use std::sync::Arc;
 
@@ -19,11 +20,14 @@ use crate::tables::{SessionTable, TorrentTable, lock};
 
 pub(crate) use keep::Keep;
 pub(crate) use prepare::{Name, Prepare};
+pub(crate) use spill::{Spill, bytes_of};
 
 /// What a file worker is asked to do.
 pub(crate) enum Msg {
     /// From `store`: a piece that passed its hash, and that the disk has refused before.
     Write(Job),
+    /// From `store`: blocks of an incomplete piece that is not kept in memory.
+    Spill(Spill),
     /// From `peer`: blocks that follow each other, to be sent to the other side.
     Read(Read),
     /// From `store`, at its start: make the empty files, see which pieces may be there.
@@ -133,6 +137,7 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
     loop {
         match process.recv(&session.file_jobs.mailbox)? {
             Msg::Write(job) => write(job),
+            Msg::Spill(spill) => spill.work(),
             Msg::Read(read) => answer(session, read),
             Msg::Survey(mut survey) => {
                 fault_point!("file_worker.survey");
@@ -175,6 +180,7 @@ pub(super) fn write(job: Job) {
     let torrent = job.torrent.clone();
     let Some(whole) = job.whole() else { return };
     fault_point!("file_worker.write", piece = whole.piece);
+    // Nothing when its blocks are there already.
     let slices: Vec<&[u8]> = whole.blocks.iter().map(|block| &block[..]).collect();
     let written = torrent.content.write(torrent.metainfo.layout.piece_offset(whole.piece), &slices);
     fault_point!("file_worker.written", piece = whole.piece);

@@ -14,6 +14,7 @@ use super::{client, file_worker, store};
 use crate::protocol::Whole;
 use crate::rt::backlog::Waiting;
 use crate::rt::blocks::Block;
+use crate::rt::files::DiskError;
 use crate::tables::{SessionTable, TorrentTable};
 
 pub(crate) use check::Check;
@@ -66,38 +67,63 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
     process.shows(&session.piece_jobs.mailbox);
     loop {
         match process.recv(&session.piece_jobs.mailbox)? {
-            Msg::Hash(job) => hash(job),
+            Msg::Hash(job) => hash(job, session),
             Msg::Check(check) => check.work(process)?,
         }
     }
 }
 
-fn hash(job: Job) {
+fn hash(job: Job, session: &SessionTable) {
     let Some(whole) = job.whole() else { return };
     fault_point!("piece_worker.hash", piece = whole.piece);
+    let torrent = job.torrent.clone();
     let mut sha1 = Sha1::new();
-    for block in &whole.blocks {
-        sha1.update(&block[..]);
-    }
+    let each = each_block(&torrent, session, whole, |block| sha1.update(block));
     let found: [u8; 20] = sha1.finalize().into();
     fault_point!("piece_worker.hashed", piece = whole.piece);
-    let torrent = job.torrent.clone();
+    if let Err(error) = each {
+        if let Some(whole) = job.done() {
+            torrent.store.cast(store::Msg::NotWritten { whole, error });
+        }
+        return;
+    }
+    let hashes = |whole: &_| {
+        let mut hashes = Vec::new();
+        each_block(&torrent, session, whole, |block| hashes.push(Sha1::digest(block).into())).ok()?;
+        Some(hashes)
+    };
     if torrent.metainfo.hashes.get(whole.piece) == &found {
-        let liars = whole.liars(block_hash);
+        let liars = whole.liars(hashes);
         if !liars.is_empty() {
             torrent.client.cast(client::Msg::Liars { piece: whole.piece, liars });
         }
-        // Written at once, by the core that has it in its cache.
+        // Written at once, by the core that has it in its cache; or it is there.
         return file_worker::write(job);
     }
-    let evidence = whole.evidence(block_hash);
+    let evidence = whole.evidence(hashes);
     if let Some(Whole { piece, sources, blocks, .. }) = job.done() {
-        let bytes = blocks.iter().map(|b| b.len() as u64).sum();
         drop(blocks);
+        let bytes = torrent.metainfo.layout.piece_length(piece).into();
         torrent.store.cast(store::Msg::Bad { piece, sources, evidence, bytes });
     }
 }
 
-fn block_hash(block: &Block) -> [u8; 20] {
-    Sha1::digest(&block[..]).into()
+/// Calls `see` with each block of a piece, in order. A spilled one is read back, one block at a time.
+fn each_block(
+    torrent: &TorrentTable,
+    session: &SessionTable,
+    whole: &Whole<Block, std::net::SocketAddr>,
+    mut see: impl FnMut(&[u8]),
+) -> Result<(), DiskError> {
+    whole.blocks.iter().for_each(|block| see(block));
+    if whole.is_on_disk() {
+        let layout = &torrent.metainfo.layout;
+        for range in (0..layout.blocks_in(whole.piece)).map(|n| layout.block(whole.piece, n)) {
+            let mut block = session.pool.take(range.length as usize);
+            let offset = layout.piece_offset(whole.piece) + u64::from(range.begin);
+            torrent.content.read(offset, std::iter::once(&mut block[..]))?;
+            see(&block);
+        }
+    }
+    Ok(())
 }

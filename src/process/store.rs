@@ -20,8 +20,8 @@ use super::piece_worker::{Check, Job};
 use super::{client, file_worker, piece_worker};
 use crate::events::Event;
 use crate::protocol::resume::{Resume, Trust};
-use crate::protocol::{Bitfield, Evidence, PieceIndex, Put, Whole};
-use crate::rt::blocks::Block;
+use crate::protocol::{Bitfield, Evidence, PieceIndex, Put, Spill, Whole};
+use crate::rt::blocks::{Block, Lease};
 use crate::rt::clock;
 use crate::rt::files::DiskError;
 use crate::tables::{State, TorrentTable, lock};
@@ -37,6 +37,8 @@ const MAX_CRASHES: u32 = 3;
 pub(crate) enum Msg {
     /// From `client`, when it starts: send `Ready` as soon as the check is over.
     Hello,
+    /// From `client`: no block of this piece is to be kept in memory. `lease`: what was reserved for those that are here.
+    Spill { piece: PieceIndex, lease: Option<Lease> },
     /// From `peer`: blocks that were asked for have come.
     Landed { piece: PieceIndex, blocks: Vec<(u32, Block)>, source: SocketAddr },
     /// From `piece_worker`: the piece failed its hash. `evidence`: when several sent it, what each of them sent.
@@ -65,6 +67,12 @@ pub(crate) enum Msg {
     /// From `file_worker`, answering `Look`: whether the folder is the one that it was, and bytes that are free; `None`: nothing may
     /// be written.
     Room { found: Result<(), DiskError>, free: Option<u64> },
+    /// From `file_worker`: these blocks of an incomplete piece are on disk.
+    Spilled { piece: PieceIndex, blocks: Vec<u32>, token: Arc<()> },
+    /// From `file_worker`: the disk refused them.
+    NotSpilled { spill: Spill<Block>, lease: Lease, error: DiskError },
+    /// From a dying `file_worker`: the blocks it had in hand.
+    SpillReturned { spill: Spill<Block>, lease: Lease, crashes: u32 },
     /// From a dying worker: the piece it had in hand.
     Returned { whole: Whole<Block, SocketAddr>, crashes: u32 },
 }
@@ -159,6 +167,25 @@ impl Store {
                 self.answer_client();
             }
             Msg::Landed { piece, blocks, source } => self.landed(piece, blocks, source),
+            Msg::Spill { piece, lease } => {
+                if let Some(spill) = lock(&self.torrent.vault).spill(piece) {
+                    let lease = lease.unwrap_or_else(|| self.reserve(&spill));
+                    self.spill(spill, lease, 0);
+                }
+            }
+            Msg::Spilled { piece, blocks, token } => {
+                let whole = lock(&self.torrent.vault).spilled(piece, &blocks, &token);
+                whole.into_iter().for_each(|whole| self.hash(whole));
+                self.torrent.client.cast(client::Msg::Spilled);
+                self.went_well(&Trial::Spill(Arc::as_ptr(&token).addr()));
+            }
+            Msg::NotSpilled { spill, lease, error } => self.refused(Work::Spill(spill, lease), &error),
+            Msg::SpillReturned { spill, lease, crashes } if crashes < MAX_CRASHES => self.spill(spill, lease, crashes),
+            Msg::SpillReturned { spill, .. } => {
+                log::error!("blocks of piece {} crashed {MAX_CRASHES} workers; it is fetched again", spill.piece);
+                self.give_up(spill.piece);
+                self.went_well(&Trial::Spill(Arc::as_ptr(&spill.token).addr()));
+            }
             Msg::Bad { piece, sources, evidence, bytes } => {
                 lock(&self.torrent.vault).failed(piece, evidence);
                 self.torrent.counts.wasted.bad.fetch_add(bytes, Ordering::Relaxed);
@@ -228,8 +255,7 @@ impl Store {
             }
             Msg::Returned { whole, .. } => {
                 log::error!("piece {} crashed {MAX_CRASHES} workers; it is fetched again", whole.piece);
-                lock(&self.torrent.vault).failed(whole.piece, None);
-                self.torrent.client.cast(client::Msg::Dropped { piece: whole.piece });
+                self.give_up(whole.piece);
                 self.went_well(&Trial::Write(whole.piece));
             }
         }
@@ -242,7 +268,6 @@ impl Store {
         if doubles > 0 {
             self.torrent.counts.wasted.twice.fetch_add(u64::from(doubles) * block_bytes, Ordering::Relaxed);
         }
-        let mut whole = None;
         match put {
             // The client may not know yet, or not any more.
             Put::Late if lock(&self.torrent.vault).have().get(piece.0) => {
@@ -250,15 +275,37 @@ impl Store {
             }
             Put::Late => {}
             Put::Kept => self.torrent.client.cast(client::Msg::Landed { piece, blocks: numbers }),
-            Put::Whole(all) => {
+            Put::Whole(whole) => {
                 self.torrent.client.cast(client::Msg::Landed { piece, blocks: numbers });
-                whole = Some(all);
+                self.hash(whole);
+            }
+            Put::Spill(spill) => {
+                // Before the client hears that they are here, and takes them for no longer on their way.
+                let lease = self.reserve(&spill);
+                self.torrent.client.cast(client::Msg::Landed { piece, blocks: numbers });
+                self.spill(spill, lease, 0);
             }
         }
-        if let Some(whole) = whole {
-            let job = Job::new(self.torrent.clone(), whole, 0);
-            self.torrent.session.piece_jobs.cast(piece_worker::Msg::Hash(job));
-        }
+    }
+
+    fn hash(&self, whole: Whole<Block, SocketAddr>) {
+        let job = Job::new(self.torrent.clone(), whole, 0);
+        self.torrent.session.piece_jobs.cast(piece_worker::Msg::Hash(job));
+    }
+
+    fn spill(&self, spill: Spill<Block>, lease: Lease, crashes: u32) {
+        let job = file_worker::Spill::new(self.torrent.clone(), spill, lease, crashes);
+        self.torrent.session.file_jobs.cast(file_worker::Msg::Spill(job));
+    }
+
+    fn reserve(&self, spill: &Spill<Block>) -> Lease {
+        self.torrent.session.budget.reserve_anyway(file_worker::bytes_of(spill))
+    }
+
+    /// What had come of `piece` is lost: it is fetched again.
+    fn give_up(&self, piece: PieceIndex) {
+        lock(&self.torrent.vault).failed(piece, None);
+        self.torrent.client.cast(client::Msg::Dropped { piece });
     }
 
     /// The piece passed its hash and is on disk: from here on it may be announced and served.

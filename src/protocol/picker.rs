@@ -26,10 +26,10 @@ mod peers;
 mod rarity;
 mod terms;
 
-use open::{Help, OpenPieces};
+use open::{Help, Most, OpenPieces};
 use peers::Peer;
 use rarity::{Has, Rarity};
-pub use terms::{Ask, Grant, Partition, PeerKey, Picking, Received};
+pub use terms::{Ask, Grant, Opening, Partition, PeerKey, Picking, Received};
 
 /// So many pieces are picked at random before rarity counts: the first ones are wanted soon, to have something to give.
 const RANDOM_FIRST: usize = 4;
@@ -108,15 +108,17 @@ impl Picker {
     }
 
     /// Consecutive blocks of one piece for a peer that has room, at most as many as it asks for. Open pieces go first, its own
-    /// before others; a waiting one is opened when `may_open` says yes to its length in bytes (asked once at most, and only then).
+    /// before others; a waiting one is opened as `may_open` answers to its length in bytes (asked once at most, and only then).
+    /// Of spilled pieces no more than there is room for.
     /// A peer that is fast enough for whole pieces joins in on another's piece only when it cannot have one of its own.
     /// When it has no block that nobody was asked for, it takes over some that one other peer has been asked for the longest.
-    pub fn grant(&mut self, ask: Ask, now: Duration, mut may_open: impl FnMut(u32) -> bool) -> Grant {
+    pub fn grant(&mut self, ask: Ask, now: Duration, mut may_open: impl FnMut(u32) -> Opening) -> Grant {
         if !self.interesting(ask.key) {
             return Grant::Nothing;
         }
         let Some(peer) = self.peers.get(&ask.key) else { return Grant::Nothing };
-        let (key, most, mut rng) = (ask.key, ask.blocks.max(1), self.rng.fork());
+        let (key, most, mut rng) =
+            (ask.key, Most { kept: ask.blocks.max(1), spilled: ask.blocks.max(1).min(ask.room) }, self.rng.fork());
         let allows = |piece: u32| peer.has.get(piece) && (!ask.fast || peer.allowed.contains(&piece));
         let has = |piece: PieceIndex| allows(piece.0);
         self.open.is_at(key, ask.rate);
@@ -124,16 +126,20 @@ impl Picker {
         let mut run = self.open.ask_free(key, most, now, !whole, has);
         let early = self.is_nearly_done();
         if run.is_none() && early {
-            run = self.open.ask_second(key, most, now, ENDGAME, has);
+            run = self.open.ask_second(key, most.kept, now, ENDGAME, has);
         }
         if run.is_none()
             && let Some(number) = self.next(peer, ask.fast, &mut rng)
         {
             let piece = PieceIndex(number);
             // Without memory for another piece, this peer can still help with one that is open.
-            if may_open(self.layout.piece_length(piece)) {
+            let opening = may_open(self.layout.piece_length(piece));
+            if opening != Opening::Not && most.of(opening == Opening::Spilled) > 0 {
                 self.waiting.remove(number);
                 self.open.open(piece, &self.layout, self.suspects.contains(&piece));
+                if opening == Opening::Spilled {
+                    self.open.spill(piece);
+                }
                 run = self.open.ask_free(key, most, now, true, |opened| opened == piece);
             }
         }
@@ -142,7 +148,7 @@ impl Picker {
         }
         if run.is_none() && !early {
             let endgame = self.waiting.is_empty() && !self.open.has_free();
-            run = self.open.ask_second(key, most, now, if endgame { ENDGAME } else { HELP }, has);
+            run = self.open.ask_second(key, most.kept, now, if endgame { ENDGAME } else { HELP }, has);
         }
         run.map_or(Grant::Later, Grant::Run)
     }
@@ -243,6 +249,26 @@ impl Picker {
     /// nothing that is under way will free the memory that they take.
     pub fn is_stuck(&self) -> bool {
         self.open.are_stuck()
+    }
+
+    /// From now on the blocks of an open piece go to the disk as they come, and those that are here do.
+    pub fn spill(&mut self, piece: PieceIndex) {
+        self.open.spill(piece);
+    }
+
+    /// True for an open piece whose blocks go to the disk as they come.
+    pub fn is_spilled(&self, piece: PieceIndex) -> bool {
+        self.open.is_spilled(piece)
+    }
+
+    /// Number of open pieces that are spilled.
+    pub fn spilled_pieces(&self) -> usize {
+        self.open.spilled()
+    }
+
+    /// Number of blocks of spilled pieces that are asked for and not here, each once.
+    pub fn spilled_in_flight(&self) -> u64 {
+        self.open.spilled_asked()
     }
 
     /// Number of open pieces.

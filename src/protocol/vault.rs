@@ -3,8 +3,11 @@
 //! The store's pure half. It outlives the store process (as an ETS table outlives its owner under an heir), so that a
 //! crash costs no block that has arrived. It reads and writes no file and hashes nothing: it says what must be hashed and believes what
 //! it is told. Invariant: a piece is finished, or partial, or in the workers' hands, or untouched; never two of these.
+//!
+//! The blocks of a *spilled* piece are not kept: they go to their place in the files as they come, and the piece is whole when the last
+//! one is there.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 use super::{Bitfield, Layout, PieceIndex};
@@ -13,14 +16,47 @@ use super::{Bitfield, Layout, PieceIndex};
 const MAX_EVIDENCE: usize = 64;
 const MAX_EVIDENCE_BLOCKS: usize = 1 << 17;
 
-/// A block that is here, and who sent it: its place among the sources of its piece.
-type Sent<B> = (B, u32);
+/// Where a block is.
+enum Place<B> {
+    Here(B),
+    /// With a worker, on its way to the disk; a token that is gone says that it got lost.
+    Leaving(Weak<()>),
+    OnDisk,
+}
+
+/// A block that has come, and who sent it: its place among the sources of its piece.
+type Sent<B> = (Place<B>, u32);
 
 /// Blocks of a piece that is not complete, and who sent them.
 struct Partial<B, S> {
     blocks: Vec<Option<Sent<B>>>,
+    /// Blocks that are neither here nor on the disk.
     missing: u32,
     sources: Vec<S>,
+}
+
+impl<B, S> Partial<B, S> {
+    fn of(blocks: u32) -> Self {
+        Self { blocks: (0..blocks).map(|_| None).collect(), missing: blocks, sources: Vec::new() }
+    }
+
+    fn here(&self) -> u64 {
+        self.blocks.iter().flatten().filter(|(place, _)| matches!(place, Place::Here(_))).count() as u64
+    }
+
+    /// Takes out the blocks that are here: they leave for the disk.
+    fn leave(&mut self, piece: PieceIndex) -> Spill<B> {
+        let (token, mut leaving) = (Arc::new(()), Vec::new());
+        for (n, sent) in (0..).zip(&mut self.blocks) {
+            if let Some((place @ Place::Here(_), _)) = sent
+                && let Place::Here(block) = std::mem::replace(place, Place::Leaving(Arc::downgrade(&token)))
+            {
+                leaving.push((n, block));
+            }
+        }
+        self.missing += leaving.len() as u32;
+        Spill { piece, blocks: leaving, token }
+    }
 }
 
 /// What became of blocks that were put in.
@@ -29,15 +65,27 @@ pub enum Put<B, S> {
     Kept,
     /// The piece is whole: hash it. It counts as in hand until [`Vault::finished`] or [`Vault::failed`].
     Whole(Whole<B, S>),
+    /// These have to be written; the piece is spilled.
+    Spill(Spill<B>),
     /// The piece was finished or in hand already; nothing was kept.
     Late,
+}
+
+/// Blocks of an incomplete piece on their way to the disk.
+pub struct Spill<B> {
+    /// Of which piece.
+    pub piece: PieceIndex,
+    /// Number within the piece, block; in the order of the numbers.
+    pub blocks: Vec<(u32, B)>,
+    /// To be handed to [`Vault::spilled`] when they are on the disk. Without it they count as lost after a restart.
+    pub token: Arc<()>,
 }
 
 /// A whole piece on its way through the workers. While one lives, the vault knows that its piece is in hand.
 pub struct Whole<B, S> {
     /// Which piece.
     pub piece: PieceIndex,
-    /// Its blocks, in order.
+    /// Its blocks, in order; none when they are on the disk.
     pub blocks: Vec<B>,
     /// Who sent them; each once.
     pub sources: Vec<S>,
@@ -58,20 +106,28 @@ pub struct Evidence<S> {
 
 impl<B, S: PartialEq + Clone> Whole<B, S> {
     /// What is to be remembered of a piece that failed its hash; nothing when it came from one peer, for then that one lied.
-    /// `hash`: the SHA-1 of a block.
-    pub fn evidence(&self, hash: impl Fn(&B) -> [u8; 20]) -> Option<Evidence<S>> {
-        let blocks = || self.blocks.iter().map(hash).zip(self.sent_by.iter().copied()).collect();
-        (self.sources.len() > 1).then(|| Evidence { sources: self.sources.clone(), blocks: blocks() })
+    /// `hashes`: the SHA-1 of each block, when that can be told.
+    pub fn evidence(&self, hashes: impl FnOnce(&Self) -> Option<Vec<[u8; 20]>>) -> Option<Evidence<S>> {
+        if self.sources.len() < 2 {
+            return None;
+        }
+        let blocks = hashes(self)?.into_iter().zip(self.sent_by.iter().copied()).collect();
+        Some(Evidence { sources: self.sources.clone(), blocks })
+    }
+
+    /// True when its blocks are on the disk and not in memory.
+    pub fn is_on_disk(&self) -> bool {
+        self.blocks.is_empty()
     }
 
     /// Now that the piece has passed its hash: who sent a block that differs from the right one, each once. Whoever sent none but
     /// right ones is not among them.
-    pub fn liars(&self, hash: impl Fn(&B) -> [u8; 20]) -> Vec<S> {
+    pub fn liars(&self, hashes: impl FnOnce(&Self) -> Option<Vec<[u8; 20]>>) -> Vec<S> {
         let mut liars = Vec::new();
         if self.failures.is_empty() {
             return liars;
         }
-        let right: Vec<[u8; 20]> = self.blocks.iter().map(hash).collect();
+        let right = hashes(self).unwrap_or_default();
         for evidence in &self.failures {
             for (_, (_, by)) in right.iter().zip(&evidence.blocks).filter(|(right, (sent, _))| *right != sent) {
                 let liar = evidence.sources.get(*by as usize);
@@ -88,6 +144,8 @@ pub struct Vault<B, S> {
     have: Bitfield,
     partials: BTreeMap<PieceIndex, Partial<B, S>>,
     in_hand: BTreeMap<PieceIndex, Weak<()>>,
+    /// Pieces that are not finished and whose blocks go to the disk as they come.
+    spilled: BTreeSet<PieceIndex>,
     /// Failures of pieces that have not been finished since, the oldest first.
     failures: VecDeque<(PieceIndex, Arc<Evidence<S>>)>,
 }
@@ -96,7 +154,8 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
     /// A vault that holds nothing.
     pub fn new(layout: Layout) -> Self {
         let have = Bitfield::new(layout.pieces());
-        Self { layout, have, partials: BTreeMap::new(), in_hand: BTreeMap::new(), failures: VecDeque::new() }
+        let (partials, in_hand) = (BTreeMap::new(), BTreeMap::new());
+        Self { layout, have, partials, in_hand, spilled: BTreeSet::new(), failures: VecDeque::new() }
     }
 
     /// The finished pieces.
@@ -130,18 +189,14 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
             return (Put::Late, count);
         }
         let total = self.layout.blocks_in(piece);
-        let partial = self.partials.entry(piece).or_insert_with(|| Partial {
-            blocks: (0..total).map(|_| None).collect(),
-            missing: total,
-            sources: Vec::new(),
-        });
+        let partial = self.partials.entry(piece).or_insert_with(|| Partial::of(total));
         let known = partial.sources.iter().position(|known| *known == source);
         let by = known.unwrap_or(partial.sources.len()) as u32;
         let mut doubles = 0;
         for (n, block) in blocks {
             match partial.blocks.get_mut(n as usize) {
                 Some(place @ None) => {
-                    *place = Some((block, by));
+                    *place = Some((Place::Here(block), by));
                     partial.missing -= 1;
                 }
                 _ => doubles += 1,
@@ -150,26 +205,74 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
         if doubles < count && known.is_none() {
             partial.sources.push(source);
         }
-        if partial.missing > 0 {
-            return (Put::Kept, doubles);
+        if doubles < count && self.spilled.contains(&piece) {
+            return (Put::Spill(partial.leave(piece)), doubles);
         }
-        let Some(partial) = self.partials.remove(&piece) else { return (Put::Kept, doubles) };
+        (self.whole(piece).map_or(Put::Kept, Put::Whole), doubles)
+    }
+
+    /// From now on the blocks of `piece` go to the disk as they come; those that are here go now.
+    pub fn spill(&mut self, piece: PieceIndex) -> Option<Spill<B>> {
+        if self.have.get(piece.0) || self.in_hand.contains_key(&piece) || !self.spilled.insert(piece) {
+            return None;
+        }
+        let spill = self.partials.get_mut(&piece)?.leave(piece);
+        (!spill.blocks.is_empty()).then_some(spill)
+    }
+
+    /// Blocks of a spilled piece are on the disk. Those that are not waited for any more change nothing. The piece, when these were the
+    /// last ones.
+    pub fn spilled(&mut self, piece: PieceIndex, blocks: &[u32], token: &Arc<()>) -> Option<Whole<B, S>> {
+        let partial = self.partials.get_mut(&piece)?;
+        for n in blocks {
+            if let Some(Some((place, _))) = partial.blocks.get_mut(*n as usize)
+                && matches!(place, Place::Leaving(with) if with.as_ptr() == Arc::as_ptr(token))
+            {
+                *place = Place::OnDisk;
+                partial.missing -= 1;
+            }
+        }
+        self.whole(piece)
+    }
+
+    /// Takes out a piece of which nothing is missing any more: it is in hand.
+    fn whole(&mut self, piece: PieceIndex) -> Option<Whole<B, S>> {
+        let partial = self.partials.get(&piece).filter(|partial| partial.missing == 0)?;
+        let total = partial.blocks.len();
+        let partial = self.partials.remove(&piece)?;
         let token = Arc::new(());
         self.in_hand.insert(piece, Arc::downgrade(&token));
-        let (mut blocks, mut sent_by) = (Vec::with_capacity(total as usize), Vec::with_capacity(total as usize));
-        for (block, by) in partial.blocks.into_iter().flatten() {
-            blocks.push(block);
+        let kept = if self.spilled.contains(&piece) { 0 } else { total };
+        let (mut blocks, mut sent_by) = (Vec::with_capacity(kept), Vec::with_capacity(total));
+        for (place, by) in partial.blocks.into_iter().flatten() {
+            if let Place::Here(block) = place {
+                blocks.push(block);
+            }
             sent_by.push(by);
         }
         let failures = self.failures.iter().filter(|(failed, _)| *failed == piece);
         let failures = failures.map(|(_, evidence)| evidence.clone()).collect();
-        (Put::Whole(Whole { piece, blocks, sources: partial.sources, sent_by, failures, token }), doubles)
+        Some(Whole { piece, blocks, sources: partial.sources, sent_by, failures, token })
+    }
+
+    /// Blocks of incomplete pieces in memory.
+    pub fn blocks_here(&self) -> u64 {
+        self.partials.values().map(|partial| partial.here()).sum()
+    }
+
+    /// The incomplete piece that has the most blocks in memory, and how many these are; untouched from now on.
+    pub fn drop_largest(&mut self) -> Option<(PieceIndex, u32)> {
+        let counted = self.partials.iter().map(|(piece, partial)| (partial.here() as u32, *piece));
+        let (blocks, piece) = counted.max().filter(|(blocks, _)| *blocks > 0)?;
+        self.partials.remove(&piece);
+        Some((piece, blocks))
     }
 
     /// The workers are done with `piece`: it passed its hash and is on disk. True when it was not finished before.
     pub fn finished(&mut self, piece: PieceIndex) -> bool {
         self.in_hand.remove(&piece);
         self.partials.remove(&piece);
+        self.spilled.remove(&piece);
         self.failures.retain(|(failed, _)| *failed != piece);
         self.have.set(piece.0)
     }
@@ -177,6 +280,8 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
     /// The workers are done with `piece`: it is untouched again. `evidence`: what is to be remembered if it failed its hash.
     pub fn failed(&mut self, piece: PieceIndex, evidence: Option<Evidence<S>>) {
         self.in_hand.remove(&piece);
+        self.partials.remove(&piece);
+        self.spilled.remove(&piece);
         self.failures.extend(evidence.map(|evidence| (piece, Arc::new(evidence))));
         let blocks = |failures: &VecDeque<(_, Arc<Evidence<S>>)>| failures.iter().map(|(_, e)| e.blocks.len()).sum();
         let too_many = |sum: usize, count: usize| count > MAX_EVIDENCE || (sum > MAX_EVIDENCE_BLOCKS && count > 1);
@@ -190,9 +295,15 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
         self.have.clear(piece.0)
     }
 
-    /// After a restart: forgets pieces in hand whose job no longer exists (its result was lost with the crash).
+    /// After a restart: forgets pieces in hand, and blocks on their way to the disk, whose job no longer exists (its result was lost
+    /// with the crash).
     pub fn reclaim(&mut self) {
         self.in_hand.retain(|_, token| token.strong_count() > 0);
+        for sent in self.partials.values_mut().flat_map(|partial| &mut partial.blocks) {
+            if matches!(sent, Some((Place::Leaving(token), _)) if token.strong_count() == 0) {
+                *sent = None;
+            }
+        }
     }
 }
 

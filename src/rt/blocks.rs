@@ -90,6 +90,9 @@ impl Drop for Block {
     }
 }
 
+/// A piece that would take more than one part in this many of a budget is *large*: it is never held whole.
+const LARGE: u64 = 4;
+
 /// How many bytes may be on their way at once, over all torrents of a session.
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<Purse>);
@@ -113,17 +116,38 @@ impl Budget {
         Self(Arc::new(Purse { limit, reserved: AtomicU64::new(0) }))
     }
 
-    /// Reserves `bytes` when they fit. The first reservation always fits, or a piece larger than the budget could never be had.
+    /// Reserves `bytes` when they fit.
     pub fn try_reserve(&self, bytes: u64) -> Option<Lease> {
-        let fits = |reserved: u64| (reserved == 0 || reserved + bytes <= self.0.limit).then_some(reserved + bytes);
+        let fits = |reserved: u64| (reserved + bytes <= self.0.limit).then_some(reserved + bytes);
         self.0.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
         Some(Lease { bytes, purse: self.0.clone() })
     }
 
-    /// Counts `bytes` that are in memory already, fit or not: a client that comes back after a crash finds them there.
+    /// True when so many bytes are too much to be held at once: with a few of them, nothing else would have room.
+    pub fn is_large(&self, bytes: u64) -> bool {
+        bytes > self.0.limit / LARGE
+    }
+
+    /// Counts `bytes` that are in memory already, fit or not.
     pub fn reserve_anyway(&self, bytes: u64) -> Lease {
         self.0.reserved.fetch_add(bytes, Ordering::AcqRel);
         Lease { bytes, purse: self.0.clone() }
+    }
+}
+
+impl Lease {
+    /// From now on it is for `bytes`, fit or not.
+    pub fn resize(&mut self, bytes: u64) {
+        self.purse.reserved.fetch_add(bytes, Ordering::AcqRel);
+        self.purse.reserved.fetch_sub(std::mem::replace(&mut self.bytes, bytes), Ordering::AcqRel);
+    }
+
+    /// Grows by `bytes` if they fit.
+    pub fn try_grow(&mut self, bytes: u64) -> bool {
+        let fits = |reserved: u64| (reserved + bytes <= self.purse.limit).then_some(reserved + bytes);
+        let grows = self.purse.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok();
+        self.bytes += if grows { bytes } else { 0 };
+        grows
     }
 }
 
@@ -136,7 +160,8 @@ impl Drop for Lease {
 /// Memory that is divided evenly among those who use it at the time.
 #[derive(Debug)]
 pub struct Shared {
-    bytes: u64,
+    /// What there is, and what they have of it.
+    budget: Budget,
     sharers: AtomicU64,
 }
 
@@ -147,7 +172,7 @@ pub struct Sharer(Arc<Shared>);
 impl Shared {
     /// `bytes` to be shared.
     pub fn new(bytes: u64) -> Arc<Self> {
-        Arc::new(Self { bytes, sharers: AtomicU64::new(0) })
+        Arc::new(Self { budget: Budget::new(bytes), sharers: AtomicU64::new(0) })
     }
 
     /// One more has a share.
@@ -156,9 +181,15 @@ impl Shared {
         Sharer(self.clone())
     }
 
-    /// The share of each, in bytes; never less than four blocks.
+    /// The share of each, in bytes; never less than four blocks, which then need not be there when they are wanted.
     pub fn share(&self) -> u64 {
-        (self.bytes / self.sharers.load(Ordering::Relaxed).max(1)).max(4 * BUFFER_BYTES as u64)
+        let even = self.budget.0.limit / self.sharers.load(Ordering::Relaxed).max(1);
+        even.max(4 * BUFFER_BYTES as u64)
+    }
+
+    /// Nothing of it so far; what somebody has is in a lease that grows and shrinks.
+    pub fn lease(&self) -> Lease {
+        self.budget.reserve_anyway(0)
     }
 }
 
@@ -196,12 +227,22 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_never_exceeded_but_by_a_single_piece_that_could_not_be_had_otherwise() {
+    fn the_budget_is_never_exceeded_and_what_is_large_for_it_is_known() {
         let budget = Budget::new(100);
-        let big = budget.try_reserve(150);
-        assert!(big.is_some() && budget.try_reserve(1).is_none());
-        drop(big);
+        assert!(budget.try_reserve(101).is_none());
         let halves = [budget.try_reserve(50), budget.try_reserve(50)];
         assert!(halves.iter().all(Option::is_some) && budget.try_reserve(1).is_none());
+        assert_eq!([25, 26].map(|bytes| budget.is_large(bytes)), [false, true]);
+    }
+
+    #[test]
+    fn a_lease_grows_only_as_far_as_there_is_room() {
+        let budget = Budget::new(100);
+        let (_other, mut lease) = (budget.try_reserve(60), budget.reserve_anyway(0));
+        assert_eq!([30, 11, 10].map(|bytes| lease.try_grow(bytes)), [true, false, true]);
+        lease.resize(5);
+        assert!(budget.try_reserve(36).is_none() && budget.try_reserve(35).is_some());
+        drop(lease);
+        assert!(budget.try_reserve(40).is_some());
     }
 }

@@ -24,6 +24,20 @@ fn a_full_disk_is_waited_for_and_room_is_noticed_soon() {
 }
 
 #[test]
+fn a_full_disk_is_waited_for_with_pieces_that_are_larger_than_the_memory() {
+    let rig = Rig::of_pieces(4 * MIB, &[("file.bin", 14 * MIB)], 64 * MIB);
+    let Some(mount) = Mount::at("a full disk and large pieces", &rig.out(), 6 * MIB) else { return };
+    let mut run = rig.bt_erl().args(["--memory", "2MiB"]).start();
+    assert!(disk(&mut run, "refuses").contains("file.bin: no space left; free some space"));
+    stays_paused(&mut run, 2);
+    mount.again(&format!("size={}", 40 * MIB));
+    assert!(disk(&mut run, "works").contains("going on"));
+    let ended = run.end(LIMIT);
+    rig.assert_nothing_was_lost(&ended);
+    assert!(!ended.stderr.contains("REPORT"), "no process crashed: {}", ended.stderr);
+}
+
+#[test]
 fn a_full_disk_ends_a_run_that_was_told_not_to_wait_with_the_reason() {
     let rig = Rig::new(&[("file.bin", 6 * MIB)], 64 * MIB);
     let Some(_mount) = Mount::at("a full disk and --exit-when-stalled", &rig.out(), 2 * MIB) else { return };

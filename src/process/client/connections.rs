@@ -58,7 +58,7 @@ impl Client {
 
     pub(super) fn left(&mut self, key: PeerKey, down: &Down) {
         if self.picker.left(key) {
-            self.settle_leases();
+            self.settle_memory();
             self.freed = true;
         }
         self.suggestions.ended(key);
@@ -123,7 +123,7 @@ impl Client {
 
     pub(super) fn lost(&mut self, key: PeerKey, piece: PieceIndex) {
         self.picker.lost(key, piece);
-        self.settle_leases();
+        self.settle_memory();
         self.interest(key);
         self.freed = true;
     }

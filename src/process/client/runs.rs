@@ -5,7 +5,10 @@
 use std::cmp::Reverse;
 
 use super::*;
-use crate::protocol::BLOCK_BYTES;
+use crate::protocol::{BLOCK_BYTES, Opening};
+
+/// Fewer blocks of a spilled piece are granted to nobody who wants more.
+const LEAST_ROOM: u32 = 16;
 
 impl Client {
     pub(super) fn landed(&mut self, piece: PieceIndex, blocks: &[u32]) {
@@ -17,10 +20,37 @@ impl Client {
                 }
             }
         }
-        // Blocks that come late open their piece again; they are in memory, whether the budget likes it or not.
-        if self.picker.is_open(piece) && !self.leases.contains_key(&piece) {
-            let bytes = memory_of(self.layout.piece_length(piece));
-            self.leases.insert(piece, self.torrent.session.budget.reserve_anyway(bytes));
+        // Blocks that come late open their piece again.
+        self.provide(piece);
+    }
+
+    /// Memory for an open piece that has none yet. When there is none for all of it, its blocks go to the disk as they come.
+    pub(super) fn provide(&mut self, piece: PieceIndex) {
+        if !self.picker.is_open(piece) || self.leases.contains_key(&piece) || self.picker.is_spilled(piece) {
+            return;
+        }
+        let bytes = memory_of(self.layout.piece_length(piece));
+        match self.torrent.session.budget.try_reserve(bytes).filter(|_| !self.is_large(bytes)) {
+            Some(lease) => drop(self.leases.insert(piece, lease)),
+            None => self.spill(piece),
+        }
+    }
+
+    fn is_large(&self, bytes: u64) -> bool {
+        self.torrent.session.budget.is_large(bytes)
+    }
+
+    fn spill(&mut self, piece: PieceIndex) {
+        self.picker.spill(piece);
+        let lease = self.leases.remove(&piece);
+        self.torrent.store.cast(store::Msg::Spill { piece, lease });
+    }
+
+    /// Incomplete pieces of which nobody can deliver anything now keep no memory: others need it.
+    pub(super) fn spill_if_stuck(&mut self) {
+        if !self.leases.is_empty() && self.picker.is_stuck() && lock(&self.torrent.paused).is_none() {
+            let kept: Vec<PieceIndex> = self.leases.keys().copied().collect();
+            kept.into_iter().for_each(|piece| self.spill(piece));
         }
     }
 
@@ -36,13 +66,14 @@ impl Client {
         for run in runs {
             self.picker.give_back(key, *run);
         }
-        self.settle_leases();
+        self.settle_memory();
         self.freed = true;
     }
 
-    /// A piece of which nothing had arrived is open no longer when its last request came back.
-    pub(super) fn settle_leases(&mut self) {
+    /// A piece that is open no longer needs no memory, and a block that is not on its way any more needs none of this.
+    pub(super) fn settle_memory(&mut self) {
         self.leases.retain(|piece, _| self.picker.is_open(*piece));
+        self.flight.resize(self.picker.spilled_in_flight() * u64::from(BLOCK_BYTES));
     }
 
     /// Its blocks are not in memory any more, through nobody's fault.
@@ -57,32 +88,59 @@ impl Client {
             self.waiting.insert(key);
             return;
         }
-        let Some(connection) = self.peers.get_mut(&key) else { return };
+        let Some(connection) = self.peers.get(&key) else { return };
+        let (blocks, fast) = (connection.wants, connection.fast);
+        let rate = connection.counts.download_rate.load(Ordering::Relaxed);
+        let room = self.room_for_spilled(blocks.max(1));
         let budget = &self.torrent.session.budget;
-        // Incomplete pieces that only departed peers had may fill the budget; then one more is the only way on.
-        let stuck = self.picker.is_stuck();
-        let mut lease = None;
+        let (mut lease, mut spilled) = (None, false);
         let may_open = |bytes: u32| {
             let bytes = memory_of(bytes);
-            lease = budget.try_reserve(bytes).or_else(|| stuck.then(|| budget.reserve_anyway(bytes)));
-            lease.is_some()
+            if budget.is_large(bytes) {
+                spilled = true;
+                return Opening::Spilled;
+            }
+            lease = budget.try_reserve(bytes);
+            if lease.is_some() { Opening::Kept } else { Opening::Not }
         };
-        let rate = connection.counts.download_rate.load(Ordering::Relaxed);
-        let ask = Ask { key, blocks: connection.wants, rate, fast: connection.fast };
-        match self.picker.grant(ask, clock::since_start(), may_open) {
+        let granted = self.picker.grant(Ask { key, blocks, rate, fast, room }, clock::since_start(), may_open);
+        match granted {
             Grant::Run(run) => {
                 self.waiting.remove(&key);
-                connection.wants = 0;
                 if let Some(lease) = lease {
                     self.leases.insert(run.piece, lease);
                 }
-                let _ = connection.addr.cast(peer::Msg::Grant { run });
+                if spilled && self.picker.is_spilled(run.piece) {
+                    self.spill(run.piece);
+                }
+                if let Some(connection) = self.peers.get_mut(&key) {
+                    connection.wants = 0;
+                    let _ = connection.addr.cast(peer::Msg::Grant { run });
+                }
             }
             later => {
                 self.hopeful |= later == Grant::Later;
                 self.waiting.insert(key);
             }
         }
+        self.settle_memory();
+    }
+
+    /// Blocks of spilled pieces that there is memory for, at most as many as a peer asks for; held until [`Self::settle_memory`]. A few
+    /// are not worth a request, and none are needed where no piece is spilled.
+    fn room_for_spilled(&mut self, asked: u32) -> u32 {
+        let large = self.is_large(memory_of(self.layout.piece_bytes()));
+        let (mut room, least) = (asked, asked.min(LEAST_ROOM));
+        while large || self.picker.spilled_pieces() > 0 {
+            if self.flight.try_grow(u64::from(room) * u64::from(BLOCK_BYTES)) {
+                return room;
+            }
+            if room == least {
+                break;
+            }
+            room = (room / 2).max(least);
+        }
+        0
     }
 
     /// Those who wait may have what came free; those first that were of most use, so that silent peers do not get it in turn.

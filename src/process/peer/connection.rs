@@ -33,7 +33,7 @@ use crate::protocol::upload::{Asked, Upload};
 use crate::protocol::wire::{self, Decoded};
 use crate::protocol::{Bitfield, BlockRange, Layout, Message, PeerKey, PieceIndex, WireError};
 use crate::rt::backlog::Turnstile;
-use crate::rt::blocks::{Block, Sharer};
+use crate::rt::blocks::{Block, Lease, Sharer};
 use crate::rt::clock::{self, Alarm};
 use crate::rt::net::Socket;
 use crate::rt::spawn;
@@ -99,6 +99,9 @@ struct Connection<'a> {
     upload: Upload,
     /// While we serve it: its share of the memory for what is read.
     shares_reading: Option<Sharer>,
+    /// What it has of that: blocks that wait to be written, and `being_read`.
+    reading: Lease,
+    being_read: u64,
     extending: Extending,
     heard: Duration,
     said: Duration,
@@ -175,6 +178,8 @@ impl<'a> Connection<'a> {
             rejects: 0,
             upload: Upload::default(),
             shares_reading: None,
+            reading: torrent.session.reading.lease(),
+            being_read: 0,
             extending: Extending::default(),
             heard: now,
             said: now,

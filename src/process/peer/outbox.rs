@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use futures::io::AsyncWrite;
 
 use crate::protocol::wire::{self, BLOCK_HEADER_BYTES};
-use crate::protocol::{BlockRange, Message};
+use crate::protocol::{BLOCK_BYTES, BlockRange, Message};
 use crate::rt::blocks::Block;
 use crate::rt::net::Socket;
 
@@ -115,6 +115,12 @@ impl Outbox {
     /// Bytes of answers that are not written yet.
     pub(super) fn answers_waiting(&self) -> usize {
         self.unsent
+    }
+
+    /// What the blocks that wait take of memory.
+    pub(super) fn block_memory(&self) -> u64 {
+        let blocks: usize = self.answers.iter().map(|answer| 1 + answer.others.len()).sum();
+        blocks as u64 * u64::from(BLOCK_BYTES)
     }
 
     /// True when nothing waits.

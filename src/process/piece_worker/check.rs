@@ -13,7 +13,7 @@ use super::Msg;
 use crate::hashing::Batch;
 use crate::process::store;
 use crate::protocol::{BLOCK_BYTES, Lanes, PieceIndex};
-use crate::rt::blocks::Block;
+use crate::rt::blocks::{Block, Lease};
 use crate::rt::files::DiskError;
 use crate::tables::TorrentTable;
 
@@ -45,7 +45,7 @@ impl Check {
 
     /// Goes on for a turn. What is not there, or cannot be read because the disk is bad, is not right.
     pub(super) fn work(mut self, process: &BlockingProcess) -> Result<(), ExitReason> {
-        let (torrent, mut memory, mut done) = (self.torrent.clone(), self.memory(), 0);
+        let (torrent, (mut memory, _lease), mut done) = (self.torrent.clone(), self.memory(), 0);
         while done < TURN_BYTES {
             process.check()?;
             let Some(batch) = &mut self.begun else {
@@ -68,11 +68,19 @@ impl Check {
         Ok(())
     }
 
-    fn memory(&self) -> Vec<Block> {
+    /// A worker's share, or what those who fetch leave of it; one block at least.
+    fn memory(&self) -> (Vec<Block>, Option<Lease>) {
         let session = &self.torrent.session;
         let share = session.config.memory_bytes / 4 / session.config.workers.max(1) as u64;
-        let blocks = share.min(MOST_AT_ONCE) / u64::from(BLOCK_BYTES);
-        (0..blocks.max(1)).map(|_| session.pool.take(BLOCK_BYTES as usize)).collect()
+        let mut blocks = (share.min(MOST_AT_ONCE) / u64::from(BLOCK_BYTES)).max(1);
+        let lease = loop {
+            let lease = session.budget.try_reserve(blocks * u64::from(BLOCK_BYTES));
+            if lease.is_some() || blocks == 1 {
+                break lease;
+            }
+            blocks /= 2;
+        };
+        ((0..blocks).map(|_| session.pool.take(BLOCK_BYTES as usize)).collect(), lease)
     }
 
     fn end_batch(&mut self) {

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use super::*;
 use crate::events::DiskChange;
 use crate::process::file_worker::{Look, Prepare, Survey, Trim};
+use crate::protocol::BLOCK_BYTES;
 use crate::tables::Paused;
 
 /// Between two looks whether there is room, or a right, that was not there before.
@@ -22,6 +23,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// What the disk refused.
 pub(super) enum Work {
     Write(Whole<Block, SocketAddr>),
+    Spill(Spill<Block>, Lease),
     Check(PieceIndex),
     Survey,
     Prepare,
@@ -32,6 +34,8 @@ pub(super) enum Work {
 #[derive(PartialEq, Eq)]
 pub(super) enum Trial {
     Write(PieceIndex),
+    /// Which one: where its token is.
+    Spill(usize),
     Check(PieceIndex),
     Survey,
     Prepare,
@@ -74,13 +78,9 @@ impl Refused {
         (idle && !self.work.is_empty()).then_some(self.look_at)
     }
 
-    fn pieces(&self) -> impl Iterator<Item = &Whole<Block, SocketAddr>> {
-        self.work.iter().filter_map(|work| if let Work::Write(whole) = work { Some(whole) } else { None })
-    }
-
     /// Whole pieces that are kept here and in nobody's hands.
     pub(super) fn writes(&self) -> usize {
-        self.pieces().count()
+        self.work.iter().filter(|work| matches!(work, Work::Write(_))).count()
     }
 }
 
@@ -130,7 +130,7 @@ impl Store {
 
     fn look(&mut self) {
         let first = self.refused.work.front();
-        let piece = first.and_then(|work| if let Work::Write(whole) = work { Some(whole.piece) } else { None });
+        let piece = first.and_then(Work::piece);
         self.refused.looking = true;
         let look = Look::new(self.torrent.clone(), piece);
         self.torrent.session.file_jobs.cast(file_worker::Msg::Look(look));
@@ -153,6 +153,8 @@ impl Store {
         let (torrent, session) = (self.torrent.clone(), &self.torrent.session);
         self.refused.trial = Some(work.trial());
         match work {
+            Work::Write(whole) if whole.is_on_disk() => self.hash(whole),
+            Work::Spill(spill, lease) => self.spill(spill, lease, 0),
             Work::Write(whole) => session.file_jobs.cast(file_worker::Msg::Write(Job::new(torrent, whole, 0))),
             Work::Check(piece) => session.piece_jobs.cast(piece_worker::Msg::Check(Check::new(torrent, vec![piece]))),
             Work::Survey => session.file_jobs.cast(file_worker::Msg::Survey(Survey::new(torrent))),
@@ -235,25 +237,50 @@ impl Store {
             return;
         }
         let share = session.config.memory_bytes / 2 / torrents;
-        let bytes = |whole: &Whole<Block, SocketAddr>| whole.blocks.iter().map(|block| block.len() as u64).sum::<u64>();
-        let mut held: u64 = self.refused.pieces().map(bytes).sum();
-        // The newest first; one stays, to be tried with.
+        let mut held: u64 = self.refused.work.iter().map(Work::bytes).sum();
+        held += lock(&self.torrent.vault).blocks_here() * u64::from(BLOCK_BYTES);
+        // What is not complete goes first.
+        while held > share
+            && let Some((piece, blocks)) = lock(&self.torrent.vault).drop_largest()
+        {
+            held -= u64::from(blocks) * u64::from(BLOCK_BYTES);
+            self.torrent.client.cast(client::Msg::Dropped { piece });
+        }
+        // Then the newest; one stays, to be tried with.
         while held > share
             && self.refused.work.len() > 1
-            && let Some(at) = self.refused.work.iter().rposition(|work| matches!(work, Work::Write(_)))
-            && let Some(Work::Write(whole)) = self.refused.work.remove(at)
+            && let Some(at) = self.refused.work.iter().rposition(|work| work.bytes() > 0)
+            && let Some(work) = self.refused.work.remove(at)
         {
-            held -= bytes(&whole);
-            lock(&self.torrent.vault).failed(whole.piece, None);
-            self.torrent.client.cast(client::Msg::Dropped { piece: whole.piece });
+            held -= work.bytes();
+            work.piece().into_iter().for_each(|piece| self.give_up(piece));
         }
     }
 }
 
 impl Work {
+    /// What is to be written.
+    fn piece(&self) -> Option<PieceIndex> {
+        match self {
+            Self::Write(whole) => Some(whole.piece),
+            Self::Spill(spill, _) => Some(spill.piece),
+            _ => None,
+        }
+    }
+
+    /// Bytes of blocks that it keeps in memory.
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Write(whole) => whole.blocks.iter().map(|block| block.len() as u64).sum(),
+            Self::Spill(spill, _) => file_worker::bytes_of(spill),
+            _ => 0,
+        }
+    }
+
     fn trial(&self) -> Trial {
         match self {
             Self::Write(whole) => Trial::Write(whole.piece),
+            Self::Spill(spill, _) => Trial::Spill(Arc::as_ptr(&spill.token).addr()),
             Self::Check(piece) => Trial::Check(*piece),
             Self::Survey => Trial::Survey,
             Self::Prepare => Trial::Prepare,
@@ -263,11 +290,12 @@ impl Work {
 }
 
 impl Drop for Store {
-    /// Whole pieces that wait for the disk go to the next incarnation, and so does room that is still to be reserved.
+    /// What waits for the disk goes to the next incarnation, and so does room that is still to be reserved.
     fn drop(&mut self) {
         for work in self.refused.work.drain(..) {
             match work {
                 Work::Write(whole) => self.torrent.store.cast(Msg::Returned { whole, crashes: 0 }),
+                Work::Spill(spill, lease) => self.torrent.store.cast(Msg::SpillReturned { spill, lease, crashes: 0 }),
                 Work::Prepare => {
                     let prepare = Prepare::new(self.torrent.clone());
                     self.torrent.session.file_jobs.cast(file_worker::Msg::Prepare(prepare));

@@ -8,33 +8,27 @@ use std::time::Duration;
 use super::{PeerKey, Received};
 use crate::protocol::{BLOCK_BYTES, Layout, PieceIndex, Run};
 
+mod piece;
+
+use piece::{Block, OpenPiece};
+
 /// A peer that would fetch a whole piece in less than this is left alone with the pieces that it began.
 const WHOLE_PIECE: u64 = 20;
 /// Most blocks taken over at once: they are here soon, and then the one that had them is told.
 const HELP_BLOCKS: u32 = 4;
 
-#[derive(Clone, Copy, PartialEq)]
-enum Block {
-    /// Nobody was asked for it.
-    Free,
-    /// One or two peers were.
-    Asked { of: PeerKey, also: Option<PeerKey>, since: Duration },
-    /// It arrived.
-    Here,
+/// Most blocks that may be asked for at once.
+#[derive(Clone, Copy)]
+pub(super) struct Most {
+    pub(super) kept: u32,
+    /// Of pieces that are spilled.
+    pub(super) spilled: u32,
 }
 
-struct OpenPiece {
-    /// To be fetched from one peer and no other while that one has something to deliver: the piece failed its hash, and the next
-    /// failure is to name its author.
-    alone: bool,
-    /// Who was last asked for free blocks and gave none of them back.
-    keeper: Option<PeerKey>,
-    blocks: Vec<Block>,
-    free: u32,
-    here: u32,
-    /// No block before this one is free.
-    free_from: u32,
-    bytes: u32,
+impl Most {
+    pub(super) fn of(self, spilled: bool) -> u32 {
+        if spilled { self.spilled } else { self.kept }
+    }
 }
 
 /// What is asked of a peer.
@@ -74,12 +68,15 @@ pub(super) struct OpenPieces {
     loads: BTreeMap<PeerKey, Load>,
     bytes: u64,
     asked: u64,
+    /// How many are spilled, and what is asked for of these.
+    spilled: usize,
+    spilled_asked: u64,
 }
 
 impl OpenPieces {
     pub(super) fn new(in_order: bool) -> Self {
         let (pieces, loads) = (BTreeMap::new(), BTreeMap::new());
-        Self { pieces, loose: Vec::new(), in_order, loads, bytes: 0, asked: 0 }
+        Self { pieces, loose: Vec::new(), in_order, loads, bytes: 0, asked: 0, spilled: 0, spilled_asked: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -94,6 +91,14 @@ impl OpenPieces {
         self.asked
     }
 
+    pub(super) fn spilled(&self) -> usize {
+        self.spilled
+    }
+
+    pub(super) fn spilled_asked(&self) -> u64 {
+        self.spilled_asked
+    }
+
     /// Blocks that this peer was asked for and that are not here.
     pub(super) fn asked_of(&self, key: PeerKey) -> u32 {
         self.loads.get(&key).map_or(0, |load| load.out)
@@ -101,6 +106,19 @@ impl OpenPieces {
 
     pub(super) fn contains(&self, piece: PieceIndex) -> bool {
         self.pieces.contains_key(&piece)
+    }
+
+    pub(super) fn is_spilled(&self, piece: PieceIndex) -> bool {
+        self.pieces.get(&piece).is_some_and(|open| open.spilled)
+    }
+
+    pub(super) fn spill(&mut self, piece: PieceIndex) {
+        if let Some(open) = self.pieces.get_mut(&piece)
+            && !std::mem::replace(&mut open.spilled, true)
+        {
+            self.spilled_asked += u64::from(open.asked());
+            self.spilled += 1;
+        }
     }
 
     /// True when some block of an open piece is free.
@@ -126,8 +144,7 @@ impl OpenPieces {
     /// Opens a piece with all blocks free.
     pub(super) fn open(&mut self, piece: PieceIndex, layout: &Layout, alone: bool) {
         let (count, bytes) = (layout.blocks_in(piece), layout.piece_length(piece));
-        let blocks = vec![Block::Free; count as usize];
-        let opened = OpenPiece { alone, keeper: None, blocks, free: count, here: 0, free_from: 0, bytes };
+        let opened = OpenPiece::new(count, bytes, alone);
         if self.pieces.insert(piece, opened).is_none() {
             self.bytes += u64::from(bytes);
             self.loosen(piece);
@@ -138,7 +155,8 @@ impl OpenPieces {
     pub(super) fn close(&mut self, piece: PieceIndex) -> bool {
         let Some(closed) = self.pieces.remove(&piece) else { return false };
         self.bytes -= u64::from(closed.bytes);
-        self.asked -= u64::from(closed.asked());
+        self.no_more_asked(closed.spilled, closed.asked());
+        self.spilled -= usize::from(closed.spilled);
         for block in closed.blocks {
             if let Block::Asked { of, also, .. } = block {
                 less(&mut self.loads, of);
@@ -147,6 +165,13 @@ impl OpenPieces {
         }
         self.loose.retain(|loose| *loose != piece);
         true
+    }
+
+    fn no_more_asked(&mut self, spilled: bool, blocks: u32) {
+        self.asked -= u64::from(blocks);
+        if spilled {
+            self.spilled_asked -= u64::from(blocks);
+        }
     }
 
     fn loosen(&mut self, piece: PieceIndex) {
@@ -159,7 +184,7 @@ impl OpenPieces {
     pub(super) fn ask_free(
         &mut self,
         key: PeerKey,
-        most: u32,
+        most: Most,
         now: Duration,
         share: bool,
         has: impl Fn(PieceIndex) -> bool,
@@ -167,6 +192,9 @@ impl OpenPieces {
         let mut first = None;
         for (at, piece) in self.loose.iter().enumerate().filter(|(_, piece)| has(**piece)) {
             let Some(open) = self.pieces.get(piece) else { continue };
+            if most.of(open.spilled) == 0 {
+                continue;
+            }
             if open.keeper == Some(key) && !self.in_order {
                 first = Some(at);
                 break;
@@ -180,9 +208,12 @@ impl OpenPieces {
         let at = first?;
         let piece = *self.loose.get(at)?;
         let open = self.pieces.get_mut(&piece)?;
-        let run = open.ask_free(piece, most, Block::Asked { of: key, also: None, since: now })?;
+        let run = open.ask_free(piece, most.of(open.spilled), Block::Asked { of: key, also: None, since: now })?;
         open.keeper = Some(key);
         self.asked += u64::from(run.blocks);
+        if open.spilled {
+            self.spilled_asked += u64::from(run.blocks);
+        }
         self.loads.entry(key).or_default().out += run.blocks;
         if open.free == 0 {
             self.loose.remove(at);
@@ -256,10 +287,11 @@ impl OpenPieces {
             received.news += 1;
         }
         open.here += received.news;
-        self.asked -= u64::from(asked - open.asked());
+        let (spilled, less) = (open.spilled, asked - open.asked());
         if open.free == 0 {
             self.loose.retain(|loose| *loose != run.piece);
         }
+        self.no_more_asked(spilled, less);
         received
     }
 
@@ -274,8 +306,8 @@ impl OpenPieces {
         if given > 0 && open.keeper == Some(of) {
             open.keeper = None;
         }
-        self.asked -= u64::from(freed);
-        let (loose, untouched) = (open.free > 0 && !was_loose, open.is_untouched());
+        let (spilled, loose, untouched) = (open.spilled, open.free > 0 && !was_loose, open.is_untouched());
+        self.no_more_asked(spilled, freed);
         if loose {
             self.loosen(run.piece);
         }
@@ -301,69 +333,5 @@ impl OpenPieces {
 fn less(loads: &mut BTreeMap<PeerKey, Load>, key: PeerKey) {
     if let Some(load) = loads.get_mut(&key) {
         load.out -= 1;
-    }
-}
-
-impl OpenPiece {
-    /// Blocks that are asked for and not here.
-    fn asked(&self) -> u32 {
-        self.blocks.len() as u32 - self.free - self.here
-    }
-
-    fn is_untouched(&self) -> bool {
-        self.free as usize == self.blocks.len()
-    }
-
-    fn is_asked_of(&self, key: PeerKey) -> bool {
-        self.blocks
-            .iter()
-            .any(|block| matches!(block, Block::Asked { of, also, .. } if *of == key || *also == Some(key)))
-    }
-
-    /// Makes the first free blocks `asked`.
-    fn ask_free(&mut self, piece: PieceIndex, most: u32, asked: Block) -> Option<Run> {
-        let from = self.free_from as usize;
-        let first = from + self.blocks.get(from..)?.iter().position(|block| *block == Block::Free)?;
-        let free = self.blocks[first..].iter_mut().take(most as usize).take_while(|block| **block == Block::Free);
-        let blocks = free.map(|block| *block = asked).count() as u32;
-        self.free -= blocks;
-        self.free_from = first as u32 + blocks;
-        Some(Run { piece, first: first as u32, blocks })
-    }
-
-    /// Stretches of blocks that one and the same peer, not `key`, was asked for at one time: who, since when, first, how many.
-    fn single_stretches(&self, key: PeerKey) -> impl Iterator<Item = (PeerKey, Duration, u32, u32)> + '_ {
-        let stretches = self.blocks.chunk_by(|a, b| a == b).scan(0, |next, stretch| {
-            let first = *next;
-            *next += stretch.len() as u32;
-            Some((first, stretch))
-        });
-        stretches.filter_map(move |(first, stretch)| match stretch {
-            [Block::Asked { of, also: None, since }, ..] if *of != key => {
-                Some((*of, *since, first, stretch.len() as u32))
-            }
-            _ => None,
-        })
-    }
-
-    /// Returns how many blocks the peer was asked for, and how many of them became free.
-    fn give_back(&mut self, key: PeerKey, run: Run) -> (u32, u32) {
-        let (mut given, mut freed) = (0, 0);
-        for (n, block) in run.numbers().zip(self.blocks.iter_mut().skip(run.first as usize)) {
-            let Block::Asked { of, also, since } = *block else { continue };
-            *block = match also {
-                None if of == key => {
-                    freed += 1;
-                    self.free_from = self.free_from.min(n);
-                    Block::Free
-                }
-                Some(other) if of == key => Block::Asked { of: other, also: None, since },
-                Some(other) if other == key => Block::Asked { of, also: None, since },
-                _ => continue,
-            };
-            given += 1;
-        }
-        self.free += freed;
-        (given, freed)
     }
 }

@@ -31,6 +31,19 @@ pub struct Ask {
     pub rate: u64,
     /// It chokes us: only pieces that it allowed will do (BEP 6).
     pub fast: bool,
+    /// Blocks of spilled pieces that there is memory for.
+    pub room: u32,
+}
+
+/// Whether another piece may be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// Not now: there is no memory.
+    Not,
+    /// There is memory for all of its blocks.
+    Kept,
+    /// Its blocks go to the disk as they come (it is *spilled*): memory is needed for those that are on their way, and no others.
+    Spilled,
 }
 
 /// The answer to a peer that has room.

@@ -47,7 +47,7 @@ fn wanting_all(layout: Layout, have: &Bitfield, seed: u64) -> Picker {
 
 /// Of a peer whose rate is not known.
 fn ask(key: PeerKey, blocks: u32) -> Ask {
-    Ask { key, blocks, rate: 0, fast: false }
+    Ask { key, blocks, rate: 0, fast: false, room: 0 }
 }
 
 /// Of a peer that gives so many blocks a second.
@@ -60,12 +60,12 @@ fn run(piece: u32, first: u32, blocks: u32) -> Run {
 }
 
 fn grant(picker: &mut Picker, key: PeerKey, blocks: u32) -> Grant {
-    picker.grant(ask(key, blocks), T0, |_| true)
+    picker.grant(ask(key, blocks), T0, |_| Opening::Kept)
 }
 
 /// The same after a second without an answer: time for the endgame, not yet for help before it.
 fn late(picker: &mut Picker, key: PeerKey, blocks: u32) -> Grant {
-    picker.grant(ask(key, blocks), Duration::from_secs(1), |_| true)
+    picker.grant(ask(key, blocks), Duration::from_secs(1), |_| Opening::Kept)
 }
 
 fn granted(piece: u32, first: u32, blocks: u32) -> Grant {
@@ -175,7 +175,7 @@ fn no_piece_is_opened_without_memory_and_the_question_names_its_length() {
     let mut asked = Vec::new();
     let refused = p.grant(ask(A, 2), T0, |bytes| {
         asked.push(bytes);
-        false
+        Opening::Not
     });
     assert_eq!((refused, asked), (Grant::Later, vec![4 * BLOCK_BYTES]));
     assert_eq!((p.open_pieces(), p.open_bytes(), p.in_flight()), (0, 0, 0));
@@ -258,15 +258,15 @@ fn in_the_endgame_the_second_peer_begins_at_the_far_end() {
     assert_eq!(p.in_flight(), 4, "each block counts once");
     p.left(A);
     assert_eq!(p.in_flight(), 4, "the others were asked too");
-    let again = p.grant(ask(C, 4), Duration::from_secs(2), |_| true);
+    let again = p.grant(ask(C, 4), Duration::from_secs(2), |_| Opening::Kept);
     assert_eq!(again, granted(0, 2, 2), "with one peer left a block may be asked of another");
 }
 
 #[test]
 fn in_the_endgame_too_what_was_asked_for_just_now_is_not_fetched_twice() {
     let mut p = swarm(".", &[(A, "x"), (B, "x")]);
-    p.grant(ask(A, 4), Duration::from_secs(5), |_| true);
-    let at = |p: &mut Picker, ms| p.grant(ask(B, 4), Duration::from_millis(ms), |_| true);
+    p.grant(ask(A, 4), Duration::from_secs(5), |_| Opening::Kept);
+    let at = |p: &mut Picker, ms| p.grant(ask(B, 4), Duration::from_millis(ms), |_| Opening::Kept);
     assert_eq!([5249, 5250].map(|ms| at(&mut p, ms)), [Grant::Later, granted(0, 2, 2)]);
 }
 
@@ -287,8 +287,8 @@ fn the_last_block_held_by_a_silent_peer_does_not_stop_the_download() {
 #[test]
 fn before_the_endgame_help_comes_only_for_old_requests_and_from_idle_peers() {
     let mut p = swarm("xxxx..", &[(A, "....x."), (B, "....x.")]);
-    assert_eq!(p.grant(ask(A, 4), Duration::from_secs(5), |_| true), granted(4, 0, 4));
-    let at = |p: &mut Picker, ms| p.grant(ask(B, 4), Duration::from_millis(ms), |_| true);
+    assert_eq!(p.grant(ask(A, 4), Duration::from_secs(5), |_| Opening::Kept), granted(4, 0, 4));
+    let at = |p: &mut Picker, ms| p.grant(ask(B, 4), Duration::from_millis(ms), |_| Opening::Kept);
     assert_eq!([6999, 7000].map(|ms| at(&mut p, ms)), [Grant::Later, granted(4, 2, 2)]);
 }
 
@@ -296,9 +296,9 @@ fn before_the_endgame_help_comes_only_for_old_requests_and_from_idle_peers() {
 fn the_oldest_request_is_helped_first() {
     let mut p = swarm("..", &[(A, "xx"), (B, "xx"), (C, "xx")]);
     let at = Duration::from_secs;
-    let Grant::Run(first) = p.grant(ask(A, 4), at(1), |_| true) else { panic!("nothing granted") };
-    p.grant(ask(B, 4), at(2), |_| true);
-    let Grant::Run(help) = p.grant(ask(C, 1), at(3), |_| true) else { panic!("nothing granted") };
+    let Grant::Run(first) = p.grant(ask(A, 4), at(1), |_| Opening::Kept) else { panic!("nothing granted") };
+    p.grant(ask(B, 4), at(2), |_| Opening::Kept);
+    let Grant::Run(help) = p.grant(ask(C, 1), at(3), |_| Opening::Kept) else { panic!("nothing granted") };
     assert_eq!((help.piece, help.first), (first.piece, 3));
 }
 

@@ -3,6 +3,8 @@
 //! Part of `peer`. Whom to choke is the client's decision; what is read together and how much is kept is `protocol::Upload`'s.
 
 use super::*;
+use crate::protocol::BLOCK_BYTES;
+use crate::protocol::upload::READ_BYTES;
 use crate::tables::lock;
 
 /// With more bytes than this waiting to be written, no more blocks are read for the other side.
@@ -89,18 +91,23 @@ impl Connection<'_> {
         let (enough, most) = (enough.min(share / 2), u32::try_from(share / 4).unwrap_or(u32::MAX));
         let (giving, key, now) = (&self.torrent.giving, self.key, self.now);
         let may_give = |piece| !scarce || lock(giving).may_give(piece, key, now);
+        // When others have all of it, the timer tries again.
         while self.out.answers_waiting() < enough
+            && self.reading.try_grow(u64::from(most.min(READ_BYTES)))
             && let Some(ranges) = self.upload.next_read(most, may_give)
         {
+            self.being_read += memory_of(&ranges);
             let read = file_worker::Read { torrent: self.torrent.clone(), ranges, to: self.me.clone() };
             self.torrent.session.file_jobs.cast(file_worker::Msg::Read(read));
         }
+        self.reading.resize(self.being_read + self.out.block_memory());
         self.counts.requests_in.store(self.upload.waiting() as u32, Ordering::Relaxed);
     }
 
     /// `blocks` hold the bytes of `ranges`, one after the other; nothing when they could not be read.
     pub(super) fn send_blocks(&mut self, ranges: Vec<BlockRange>, blocks: Vec<Block>) {
         self.upload.read_ended();
+        self.being_read -= memory_of(&ranges);
         if blocks.is_empty() {
             for range in &ranges {
                 self.upload.was_read(*range);
@@ -120,4 +127,10 @@ impl Connection<'_> {
         }
         self.read_for_them();
     }
+}
+
+/// What the blocks that answer these requests take of memory.
+fn memory_of(ranges: &[BlockRange]) -> u64 {
+    let blocks: u32 = ranges.iter().map(|range| range.length.div_ceil(BLOCK_BYTES)).sum();
+    u64::from(blocks) * u64::from(BLOCK_BYTES)
 }

@@ -17,7 +17,7 @@ fn a_suggested_piece_goes_before_those_that_are_just_as_rare_and_behind_rarer_on
 #[test]
 fn while_it_chokes_us_a_peer_is_asked_for_allowed_pieces_only() {
     let mut p = swarm("xxxx....", &[(A, "xxxxxxx."), (B, "xxxxxxxx")]);
-    let choked = |p: &mut Picker| p.grant(Ask { fast: true, ..ask(A, 4) }, T0, |_| true);
+    let choked = |p: &mut Picker| p.grant(Ask { fast: true, ..ask(A, 4) }, T0, |_| Opening::Kept);
     assert_eq!(choked(&mut p), Grant::Later);
     [1, 5, 7, 8, 5].into_iter().for_each(|piece| p.allowed(A, PieceIndex(piece)));
     assert_eq!([choked(&mut p), choked(&mut p)], [granted(5, 0, 4), Grant::Later]);

@@ -14,7 +14,8 @@ enum Happens {
     Left { key: u64 },
     Lost { key: u64, piece: u32 },
     Hinted { key: u64, piece: u32 },
-    Grant { key: u64, blocks: u32, memory: bool, secs: u64, rate: u64, fast: bool },
+    Grant { key: u64, blocks: u32, opening: Opening, room: u32, secs: u64, rate: u64, fast: bool },
+    Spill { piece: u32 },
     Received { run: usize, blocks: u32 },
     GiveBack { run: usize },
     Finished { piece: u32 },
@@ -30,14 +31,19 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => key.clone().prop_map(|key| Happens::Left { key }),
         1 => (key.clone(), 0..PIECES).prop_map(|(key, piece)| Happens::Lost { key, piece }),
         1 => (key.clone(), 0..PIECES + 1).prop_map(|(key, piece)| Happens::Hinted { key, piece }),
-        12 => (key, 1u32..6, any::<bool>(), 0u64..9, 0u64..3, 0u8..6).prop_map(|(key, blocks, memory, secs, rate, fast)| {
-            Happens::Grant { key, blocks, memory, secs, rate: rate * 5000, fast: fast == 0 }
+        12 => (key, 1u32..6, opening(), 0u32..4, 0u64..9, 0u64..3, 0u8..6).prop_map(|(key, blocks, opening, room, secs, rate, fast)| {
+            Happens::Grant { key, blocks, opening, room, secs, rate: rate * 5000, fast: fast == 0 }
         }),
         4 => (any::<usize>(), 1u32..5).prop_map(|(run, blocks)| Happens::Received { run, blocks }),
         3 => any::<usize>().prop_map(|run| Happens::GiveBack { run }),
+        1 => (0..PIECES).prop_map(|piece| Happens::Spill { piece }),
         1 => (0..PIECES).prop_map(|piece| Happens::Finished { piece }),
         1 => (0..PIECES).prop_map(|piece| Happens::Failed { piece }),
     ]
+}
+
+fn opening() -> impl Strategy<Value = Opening> {
+    prop_oneof![Just(Opening::Not), Just(Opening::Kept), Just(Opening::Kept), Just(Opening::Spilled)]
 }
 
 const PIECES: u32 = 12;
@@ -53,6 +59,8 @@ struct Model {
     runs: Vec<(u64, Run)>,
     /// Pieces that failed: while one peer delivers such a piece, the others get none of it.
     failed: BTreeSet<u32>,
+    /// Open pieces whose blocks go to the disk as they come.
+    spilled: BTreeSet<u32>,
 }
 
 impl Model {
@@ -103,8 +111,8 @@ impl Model {
                     self.allowed.insert((key, piece));
                 }
             }
-            Happens::Grant { key, blocks, memory, secs, rate, fast } => {
-                self.grant(Ask { key: PeerKey(key), blocks, rate, fast }, memory, secs);
+            Happens::Grant { key, blocks, opening, room, secs, rate, fast } => {
+                self.grant(Ask { key: PeerKey(key), blocks, rate, fast, room }, opening, secs);
             }
             Happens::Received { run, blocks } if !self.runs.is_empty() => {
                 let at = run % self.runs.len();
@@ -129,6 +137,10 @@ impl Model {
                 let (key, run) = self.runs.remove(run % self.runs.len());
                 self.picker.give_back(PeerKey(key), run);
             }
+            Happens::Spill { piece } => {
+                self.picker.spill(PieceIndex(piece));
+                self.spilled.insert(piece);
+            }
             Happens::Finished { piece } => {
                 self.picker.finished(PieceIndex(piece));
                 self.have.insert(piece);
@@ -143,7 +155,7 @@ impl Model {
         }
     }
 
-    fn grant(&mut self, ask: Ask, memory: bool, secs: u64) {
+    fn grant(&mut self, ask: Ask, opening: Opening, secs: u64) {
         let (key, blocks) = (ask.key.0, ask.blocks);
         let asked = self.asked();
         let useful = self.useful(key);
@@ -152,9 +164,10 @@ impl Model {
         let mut times = 0;
         let answer = self.picker.grant(ask, Duration::from_secs(secs), |_| {
             times += 1;
-            memory
+            opening
         });
         assert!(times <= 1);
+        let kept = |piece: u32| !self.spilled.contains(&piece);
         match answer {
             Grant::Nothing => assert!(useful.is_empty()),
             Grant::Later => {
@@ -162,8 +175,11 @@ impl Model {
                 let alone =
                     |piece: &&u32| self.failed.contains(*piece) && (0..4).any(|n| asked.contains_key(&(**piece, n)));
                 let mut shared = useful.iter().filter(|piece| may(piece) && !alone(piece));
-                let free = shared.any(|piece| (0..4).any(|n| is_free((*piece, n))));
-                assert!(!free || !memory, "a free block was not granted");
+                let free = shared.any(|piece| (kept(*piece) || ask.room > 0) && (0..4).any(|n| is_free((*piece, n))));
+                assert!(
+                    !free || opening == Opening::Not || (opening == Opening::Spilled && ask.room == 0),
+                    "a free block was not granted"
+                );
             }
             Grant::Run(run) => {
                 assert!(
@@ -172,6 +188,12 @@ impl Model {
                         && (1..=blocks).contains(&run.blocks)
                         && run.numbers().end <= 4
                 );
+                let opened = !asked.keys().chain(&self.here).any(|(piece, _)| *piece == run.piece.0);
+                if opened && opening == Opening::Spilled {
+                    self.spilled.insert(run.piece.0);
+                }
+                let helps = run.numbers().all(|n| asked.contains_key(&(run.piece.0, n)));
+                assert!(helps || !self.spilled.contains(&run.piece.0) || run.blocks <= ask.room, "no memory for it");
                 for n in run.numbers() {
                     let holders = asked.get(&(run.piece.0, n)).map_or(&[][..], Vec::as_slice);
                     assert!(holders.len() < 2 && !holders.contains(&key), "{holders:?}");
@@ -188,7 +210,7 @@ impl Model {
         theirs.filter(|piece| self.wanted.contains(piece) && !self.have.contains(piece)).collect()
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         let asked = self.asked();
         let open: BTreeSet<u32> = asked.keys().chain(&self.here).map(|(piece, _)| *piece).collect();
         let (have, in_flight) = (self.have.len() as u32, open.len() as u32);
@@ -197,6 +219,9 @@ impl Model {
         let want = PIECES - have - in_flight - skipped;
         assert_eq!(self.picker.partition(), Partition { have, want, in_flight, skipped, astray: 0 });
         assert_eq!(self.picker.in_flight(), asked.len() as u64);
+        self.spilled.retain(|piece| open.contains(piece));
+        let spilled = asked.keys().filter(|(piece, _)| self.spilled.contains(piece)).count() as u64;
+        assert_eq!(self.picker.spilled_in_flight(), spilled);
         assert_eq!(self.picker.open_pieces(), open.len());
         for key in self.peers.keys() {
             assert_eq!(self.picker.interesting(PeerKey(*key)), !self.useful(*key).is_empty());
@@ -222,6 +247,7 @@ proptest! {
         let mut model = Model {
             picker, wanted, peers: BTreeMap::new(), have: BTreeSet::new(), here: BTreeSet::new(), runs: Vec::new(),
             failed: BTreeSet::new(), allowed: BTreeSet::new(),
+            spilled: BTreeSet::new(),
         };
         for event in events {
             model.apply(event);
@@ -231,7 +257,7 @@ proptest! {
         model.apply(Happens::Joined { key: 99, pieces: u16::MAX });
         for _ in 0..PIECES * 4 {
             for secs in [0, 100] {
-                model.apply(Happens::Grant { key: 99, blocks: 4, memory: true, secs, rate: 0, fast: false });
+                model.apply(Happens::Grant { key: 99, blocks: 4, opening: Opening::Spilled, room: 3, secs, rate: 0, fast: false });
             }
             while let Some(run) = model.runs.iter().position(|(key, run)| *key == 99 && run.blocks > 0) {
                 model.apply(Happens::Received { run, blocks: 4 });

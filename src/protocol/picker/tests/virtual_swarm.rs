@@ -132,8 +132,11 @@ fn download(pieces: u32, mut seeds: Vec<Seed>, picking: Picking) -> Came {
             let due = now + seed.round_trip / 2;
             while let blocks @ 1.. = seed.pipeline.room(now) {
                 let room = picker.open_pieces() < 64;
-                let ask = Ask { key: seed.key, blocks, rate: seed.measured, fast: false };
-                let Grant::Run(run) = picker.grant(ask, now, |_| room) else { break };
+                let ask = Ask { key: seed.key, blocks, rate: seed.measured, fast: false, room: 0 };
+                let Grant::Run(run) = picker.grant(ask, now, |_| if room { Opening::Kept } else { Opening::Not })
+                else {
+                    break;
+                };
                 seed.pipeline.grant(run, now);
             }
             let post = &mut seed.post;

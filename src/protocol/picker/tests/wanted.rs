@@ -46,11 +46,11 @@ fn in_sequence_peers_join_in_on_the_earliest_open_piece() {
     let mut p = Picker::new(layout(9, 4), &Bitfield::new(9), &Bitfield::full(9), std::iter::empty(), sequential);
     p.joined(A, field("...xx...."));
     p.joined(B, Bitfield::full(9));
-    assert_eq!(p.grant(ask_at(A, 2, 9), T0, |_| true), granted(3, 0, 2));
+    assert_eq!(p.grant(ask_at(A, 2, 9), T0, |_| Opening::Kept), granted(3, 0, 2));
     assert_eq!(
-        [2, 2, 2].map(|n| p.grant(ask_at(B, n, 9), T0, |_| true)),
+        [2, 2, 2].map(|n| p.grant(ask_at(B, n, 9), T0, |_| Opening::Kept)),
         [granted(3, 2, 2), granted(0, 0, 2), granted(0, 2, 2),]
     );
     p.give_back(A, run(3, 0, 2));
-    assert_eq!(p.grant(ask_at(B, 3, 9), T0, |_| true), granted(3, 0, 2));
+    assert_eq!(p.grant(ask_at(B, 3, 9), T0, |_| Opening::Kept), granted(3, 0, 2));
 }
