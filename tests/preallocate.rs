@@ -114,7 +114,10 @@ fn a_full_disk_is_found_out_at_the_start_with_what_is_missing_and_waited_for() {
     let mut run = rig.bt_erl().start();
     let refused = run.until_event("disk", LIMIT);
     let message = refused["message"].as_str().unwrap();
-    assert!(message.starts_with("cannot reserve room in ") && message.contains("out"), "{message}");
+    assert!(
+        message.starts_with(&format!("cannot reserve room in {}: ", rig.out().join("room").display())),
+        "{message}"
+    );
     assert!(message.contains("no space left; free 4 MiB more or choose another folder"), "{message}");
     run.until_event("checked", LIMIT);
     let paused = run.until_event("progress", LIMIT);
@@ -143,6 +146,27 @@ fn room_that_only_the_call_itself_finds_missing_is_waited_for_just_so() {
     until("completion", LIMIT, || (torrent.progress().state == State::Complete).then_some(()));
     block_on(session.stop());
     assert_eq!(rig.content.difference(&rig.out()), None);
+}
+
+#[test]
+fn a_store_that_crashes_while_it_waits_for_room_goes_on_waiting() {
+    let rig = Rig::new(&[("file.bin", 4 * MIB)], MIB / 4);
+    let armed = reserving("file.bin", "error(storage_full)");
+    let session = session();
+    let torrent = rig.add(&session);
+    until("the pause", LIMIT, || torrent.progress().paused);
+    let store = || {
+        let tree = session.snapshot()?;
+        tree.nodes().find(|node| node.role == "store").and_then(|node| node.pid)
+    };
+    let before = until("the store", LIMIT, store);
+    supervisors::inject_panic(before, "crashed by the test");
+    until("the next store", LIMIT, || store().filter(|now| *now != before));
+    let paused = until("the next pause", LIMIT, || torrent.progress().paused);
+    assert!(paused.message.contains("cannot reserve room"), "{paused:?}");
+    drop(armed);
+    until("room", LIMIT, || (torrent.progress().paused.is_none() && rig.taken("file.bin")?.0 >= 4 * MIB).then_some(()));
+    block_on(session.stop());
 }
 
 #[test]

@@ -20,7 +20,7 @@ const MIB: u64 = 1 << 20;
 const PIECE: u64 = 64 * 1024;
 
 /// Where a worker can be while it holds something: before and after each step.
-const PHASES: [&str; 8] = [
+const PHASES: [&str; 10] = [
     "piece_worker.check",
     "piece_worker.hash",
     "piece_worker.hashed",
@@ -28,6 +28,8 @@ const PHASES: [&str; 8] = [
     "file_worker.written",
     "file_worker.read",
     "file_worker.survey",
+    "file_worker.prepare",
+    "file_worker.name",
     "file_worker.trim",
 ];
 
@@ -63,7 +65,8 @@ fn a_worker_that_panics_in_any_phase_loses_nothing() {
         let longer = std::fs::OpenOptions::new().write(true).open(file).and_then(|file| file.set_len(3 * MIB));
         longer.expect("a longer file");
         let first = block_on(Session::start(config("first_sup"))).expect("a session");
-        let options = TorrentOptions { peers: vec![seed.addr], ..TorrentOptions::new(folder.path()) };
+        let new = TorrentOptions::new(folder.path());
+        let options = TorrentOptions { peers: vec![seed.addr], preallocate: true, part_names: true, ..new };
         let download = block_on(first.add(metainfo.clone(), options)).expect("added");
         assert_eq!(block_on(download.wait()), Outcome::Complete, "{phase}");
         // Nothing that was on disk or had come was fetched again.

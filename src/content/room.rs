@@ -1,6 +1,6 @@
 //! Room on the disk for what is still to come, taken before it comes, where the user wants it.
 //!
-//! A full disk is found out at the start, and nothing is taken then. Only wanted files that are not whole get room; parts of others that
+//! A full disk is found out at the start, and nothing is taken then; a quota shows only in the taking. Only wanted files that are not whole get room; parts of others that
 //! come with them do not. Blocks are reserved, not written, and no file becomes longer: to the survey what was reserved is no content.
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ impl Content {
                     );
                     return Ok(());
                 }
-                // Somebody was faster: how much is missing now says more. A quota, or room that only root may use, is not known here.
+                // Somebody was faster: how much is missing now says more. A quota is not known here.
                 Err(error @ DiskError { fault: DiskFault::Full, .. }) => {
                     return Err(self.lacking(&self.needs(have)?)?.unwrap_or(error));
                 }

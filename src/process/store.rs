@@ -365,7 +365,7 @@ impl Store {
     fn name_whole_files(&self, piece: PieceIndex) {
         let files = self.torrent.content.whole_parts(piece, lock(&self.torrent.vault).have());
         if !files.is_empty() {
-            let name = file_worker::Name { torrent: self.torrent.clone(), files };
+            let name = file_worker::Name::new(self.torrent.clone(), files);
             self.torrent.session.file_jobs.cast(file_worker::Msg::Name(name));
         }
     }

@@ -43,21 +43,34 @@ impl Drop for Prepare {
     }
 }
 
-/// Files that have become whole. Lost with a worker that crashes with it, and tried again at the latest when everything is whole: nothing
-/// is complete before its files have their names.
+/// Files that have become whole. If a worker crashes with it, it is asked again.
 pub(crate) struct Name {
-    pub(crate) torrent: Arc<TorrentTable>,
+    torrent: Arc<TorrentTable>,
     /// Their positions.
-    pub(crate) files: Vec<usize>,
+    files: Vec<usize>,
 }
 
 impl Name {
-    pub(super) fn work(self) {
+    pub(crate) fn new(torrent: Arc<TorrentTable>, files: Vec<usize>) -> Self {
+        Self { torrent, files }
+    }
+
+    /// What is refused is done by `Trim`: nothing is complete before its files have their names.
+    pub(super) fn work(mut self) {
         fault_point!("file_worker.name");
-        for file in self.files {
+        for file in std::mem::take(&mut self.files) {
             if let Err(error) = self.torrent.content.end(file) {
                 log::warn!("{error}; that is tried again when everything is complete");
             }
+        }
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        if !self.files.is_empty() {
+            let again = Self { torrent: self.torrent.clone(), files: std::mem::take(&mut self.files) };
+            self.torrent.session.file_jobs.cast(Msg::Name(again));
         }
     }
 }

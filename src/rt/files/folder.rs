@@ -63,11 +63,11 @@ impl Folder {
         Err(DiskError::new("use", &self.path, fault))
     }
 
-    /// Which file system a file at `components` is on, or would be, and the bytes that are free there.
+    /// Which file system a file at `components` is on, or would be, and the bytes that this user may still use there.
     pub fn room_at(&self, components: &[String]) -> Result<(u64, u64), DiskError> {
         let above = components.len().saturating_sub(1);
         for part in (0..=above).rev().map(|length| &components[..length]) {
-            let room = |dir: &Dir| -> Result<_, DiskFault> { Ok((dir.file_system()?, dir.free_bytes()?)) };
+            let room = |dir: &Dir| -> Result<_, DiskFault> { Ok((dir.file_system()?, dir.usable_bytes()?)) };
             let found = match part {
                 [] => room(&self.root()),
                 part => self.below(part, false, |dir, name| room(&open_sub(dir, name)?)),
@@ -107,7 +107,9 @@ impl Folder {
 
     /// Where `components` lead, for people to read; never opened as a path.
     pub fn join(&self, components: &[String]) -> PathBuf {
-        self.path.join(components.iter().collect::<PathBuf>())
+        let mut path = self.path.clone();
+        path.extend(components);
+        path
     }
 
     /// The length in bytes of the file at `components`; `None` when it, or a folder above it, is not there.

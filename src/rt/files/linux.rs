@@ -124,6 +124,13 @@ impl Dir {
         Ok(facts.f_bfree.saturating_mul(facts.f_frsize))
     }
 
+    /// Bytes of its file system that this user may still use, but for a quota.
+    pub(super) fn usable_bytes(&self) -> io::Result<u64> {
+        let facts = rustix::fs::fstatvfs(&self.0)?;
+        let blocks = if rustix::process::geteuid().is_root() { facts.f_bfree } else { facts.f_bavail };
+        Ok(blocks.saturating_mul(facts.f_frsize))
+    }
+
     /// Makes the names in this folder survive a power cut.
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.0)?)

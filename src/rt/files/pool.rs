@@ -182,7 +182,7 @@ impl Place {
         self.slot.close();
     }
 
-    /// Nobody opens the file while `work` is done; who has it open reads and writes on.
+    /// Nobody opens or renames the file while `work` is done, which must not ask for this file or another one of the pool; who has it open reads and writes on.
     pub(super) fn locked<T>(&self, work: impl FnOnce() -> T) -> T {
         let _held = lock(&self.slot.state);
         work()

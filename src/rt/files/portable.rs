@@ -102,6 +102,10 @@ impl Dir {
         Ok(u64::MAX)
     }
 
+    pub(super) fn usable_bytes(&self) -> io::Result<u64> {
+        self.free_bytes()
+    }
+
     /// Not every system can do this for a folder; those write its names in order by themselves.
     pub(super) fn sync(&self) -> io::Result<()> {
         if let Ok(folder) = File::open(&self.0) {

@@ -33,15 +33,9 @@ impl PooledFile {
         names.into_iter().flatten().any(|components| self.0.folder.join(components) == path)
     }
 
-    /// What `look` sees at the components of the file; it looks again when the file got its other name meanwhile.
-    pub fn look<T>(&self, mut look: impl FnMut(&[String]) -> T) -> T {
-        loop {
-            let was_part = self.is_part();
-            let seen = look(self.components());
-            if self.is_part() == was_part {
-                return seen;
-            }
-        }
+    /// What `look` sees at the components of the file, which keeps its name meanwhile.
+    pub fn look<T>(&self, look: impl FnOnce(&[String]) -> T) -> T {
+        self.0.place.locked(|| look(self.components()))
     }
 
     /// Finds the file under its own name, otherwise under the one that `part` makes of that; `None` when it is under neither, and is `new`.
