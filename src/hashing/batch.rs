@@ -56,8 +56,8 @@ impl<E> Batch<E> {
         self.pieces.iter().map(|(piece, _)| *piece)
     }
 
-    /// Reads and hashes the next bytes of every piece, as many as `memory` holds: buffers of one length, a multiple of 64 bytes, at least
-    /// one for each piece. How many bytes that was, of all pieces together.
+    /// Reads and hashes the next bytes of every piece, as many as `memory` holds: at least one buffer, all of one length, a multiple of
+    /// 1 KiB. How many bytes that was, of all pieces together.
     pub(crate) fn advance<S: Source<Error = E>>(
         &mut self,
         source: &mut S,
@@ -69,8 +69,11 @@ impl<E> Batch<E> {
         if self.done == self.expected {
             self.expect(source);
         }
+        // With fewer buffers than pieces, each buffer is for several.
+        let cuts = self.pieces.len().div_ceil(memory.len().max(1)).next_power_of_two();
+        let buffer = memory.first().map_or(0, |buffer| buffer.len()) / cuts;
+        let mut memory: Vec<&mut [u8]> = memory.iter_mut().flat_map(|memory| memory.chunks_mut(buffer)).collect();
         let each = memory.len() / self.pieces.len();
-        let buffer = memory.first().map_or(0, |buffer| buffer.len());
         let now = (each * buffer).min((self.expected - self.done) as usize);
         let parts = |n: usize| now.saturating_sub(n * buffer).min(buffer);
         for ((piece, failed), memory) in self.pieces.iter_mut().zip(memory.chunks_mut(each)) {

@@ -25,17 +25,10 @@ const MOST_AT_ONCE: u64 = 1 << 20;
 /// Pieces to be read and hashed. If a worker crashes with them, the store hears of which ones nobody knows yet.
 pub(crate) struct Check {
     torrent: Arc<TorrentTable>,
-    /// With the memory that it was begun with: with less it could not go on.
-    begun: Option<(Batch<DiskError>, Memory)>,
+    begun: Option<Batch<DiskError>>,
     rest: Peekable<vec::IntoIter<PieceIndex>>,
     good: Vec<PieceIndex>,
     bad: Vec<PieceIndex>,
-}
-
-/// Where slices are read to, and the share of the session's memory that this takes.
-struct Memory {
-    blocks: Vec<Block>,
-    _lease: Option<Lease>,
 }
 
 impl Check {
@@ -52,22 +45,20 @@ impl Check {
 
     /// Goes on for a turn. What is not there, or cannot be read because the disk is bad, is not right.
     pub(super) fn work(mut self, process: &BlockingProcess) -> Result<(), ExitReason> {
-        let (torrent, mut done, mut free) = (self.torrent.clone(), 0, None);
+        let (torrent, (mut memory, _lease), mut done) = (self.torrent.clone(), self.memory(), 0);
         while done < TURN_BYTES {
             process.check()?;
-            let Some((batch, memory)) = &mut self.begun else {
-                let memory = free.take().unwrap_or_else(|| self.memory());
-                let layout = &torrent.metainfo.layout;
-                let Some(batch) = Batch::next(layout, &mut self.rest, memory.blocks.len()) else { return Ok(()) };
-                let (batch, _) = self.begun.insert((batch, memory));
+            let Some(batch) = &mut self.begun else {
+                self.begun = Batch::next(&torrent.metainfo.layout, &mut self.rest, Lanes::width());
+                let Some(batch) = &self.begun else { return Ok(()) };
                 for piece in batch.pieces() {
                     fault_point!("piece_worker.check", piece = piece);
                 }
                 continue;
             };
-            done += batch.advance(&mut &torrent.content, &mut memory.blocks);
+            done += batch.advance(&mut &torrent.content, &mut memory);
             if batch.is_done() {
-                free = self.end_batch();
+                self.end_batch();
             }
         }
         if self.begun.is_some() || self.rest.peek().is_some() {
@@ -78,7 +69,7 @@ impl Check {
     }
 
     /// A worker's share, or what those who fetch leave of it; one block at least.
-    fn memory(&self) -> Memory {
+    fn memory(&self) -> (Vec<Block>, Option<Lease>) {
         let session = &self.torrent.session;
         let share = session.config.memory_bytes / 4 / session.config.workers.max(1) as u64;
         let mut blocks = (share.min(MOST_AT_ONCE) / u64::from(BLOCK_BYTES)).max(1);
@@ -89,15 +80,12 @@ impl Check {
             }
             blocks /= 2;
         };
-        let blocks = (0..blocks).map(|_| session.pool.take(BLOCK_BYTES as usize)).collect();
-        Memory { blocks, _lease: lease }
+        ((0..blocks).map(|_| session.pool.take(BLOCK_BYTES as usize)).collect(), lease)
     }
 
-    /// Its memory is free again.
-    fn end_batch(&mut self) -> Option<Memory> {
-        let (batch, memory) = self.begun.take()?;
+    fn end_batch(&mut self) {
         let torrent = &self.torrent;
-        for (piece, hash) in batch.finish() {
+        for (piece, hash) in self.begun.take().into_iter().flat_map(Batch::finish) {
             match hash {
                 Ok(hash) => {
                     let length = torrent.metainfo.layout.piece_length(piece);
@@ -111,7 +99,6 @@ impl Check {
                 Err(_) => self.bad.push(piece),
             }
         }
-        Some(memory)
     }
 
     /// Tells the store what is known.
@@ -126,7 +113,7 @@ impl Check {
 impl Drop for Check {
     fn drop(&mut self) {
         self.answer();
-        let begun = self.begun.iter().flat_map(|(batch, _)| batch.pieces());
+        let begun = self.begun.iter().flat_map(Batch::pieces);
         let pieces: Vec<PieceIndex> = begun.chain(self.rest.by_ref()).collect();
         if !pieces.is_empty() {
             self.torrent.store.cast(store::Msg::Unchecked { pieces });
