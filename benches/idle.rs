@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot be set up has nothing to measure")]
 
 #[path = "idle/crowd.rs"]
+#[allow(dead_code, reason = "the test uses the rest")]
 mod crowd;
 #[path = "idle/meter.rs"]
 mod meter;

@@ -37,6 +37,24 @@ fn polls(session: &Session) -> u64 {
     session.snapshot().unwrap().nodes().map(|node| node.polls).sum()
 }
 
+/// Stretches of time, one after the other.
+struct Windows<'a> {
+    session: &'a Session,
+    from: u64,
+    since: Instant,
+}
+
+impl Windows<'_> {
+    /// How often anybody was polled in the window that is over; `None`: it is not over.
+    fn next(&mut self) -> Option<u64> {
+        (self.since.elapsed() >= WINDOW).then(|| {
+            let (now, before) = (polls(self.session), self.from);
+            (self.from, self.since) = (now, Instant::now());
+            now - before
+        })
+    }
+}
+
 #[test]
 fn a_hundred_torrents_and_a_thousand_connections_rest_and_take_little_and_end_in_time() {
     files::raise_open_file_limit();
@@ -60,20 +78,15 @@ fn a_hundred_torrents_and_a_thousand_connections_rest_and_take_little_and_end_in
 
     let before = meter::Meter::read().resident;
     let whom: Vec<[u8; 20]> = seeding.iter().cycle().take(CONNECTIONS).map(|torrent| torrent.info_hash().0).collect();
-    let crowd = crowd::Crowd::connect(session.local_port().unwrap(), &whom);
+    let mut crowd = crowd::Crowd::connect(session.local_port().unwrap(), &whom);
     assert_eq!(until("all connections", LIMIT, || Some(connected()).filter(|n| *n >= crowd.len())), CONNECTIONS);
 
-    let (mut from, mut since) = (polls(&session), Instant::now());
-    let window = until("a window in which nobody has anything to do", LIMIT, || {
-        let over = since.elapsed() >= WINDOW;
-        over.then(|| {
-            let (now, then) = (polls(&session), from);
-            (from, since) = (now, Instant::now());
-            now - then
-        })
-        .filter(|polls| *polls <= POLLS)
-    });
-    assert_eq!(connected(), CONNECTIONS, "with {window} polls");
+    let mut windows = Windows { session: &session, from: polls(&session), since: Instant::now() };
+    let rests = until("a window in which nobody has anything to do", LIMIT, || windows.next().filter(|n| *n <= POLLS));
+    crowd.say_alive();
+    let hears = until("a window in which everybody says that it is alive", LIMIT, || windows.next());
+    assert!(hears <= POLLS, "{hears} polls for {CONNECTIONS} keep-alives, {rests} without");
+    assert_eq!(connected(), CONNECTIONS);
     let each = meter::Meter::read().resident.saturating_sub(before) / CONNECTIONS;
     assert!(each <= CONNECTION_BYTES, "a connection takes {each} bytes");
 

@@ -37,6 +37,11 @@ impl Crowd {
         self.0.len()
     }
 
+    /// Every connection says once that it is alive.
+    pub(crate) fn say_alive(&mut self) {
+        self.0.iter_mut().for_each(|socket| socket.write_all(&KEEP_ALIVE).expect("a connection"));
+    }
+
     /// Every connection says that it is alive, one after the other, for as long as this program runs.
     pub(crate) fn keep_alive(mut self) {
         let (begun, between) = (Instant::now(), KEEP_ALIVE_EVERY / self.0.len().max(1) as u32);

@@ -38,6 +38,8 @@ const RANDOM_FIRST: usize = 4;
 const HELP: Help = Help { after: Duration::from_secs(2), faster: 4, alone_after: Duration::from_secs(2) };
 /// The same in the endgame. What comes at the pace of a healthy pipeline is here before that, and is not fetched twice.
 const ENDGAME: Help = Help { after: Duration::from_millis(250), faster: 1, ..HELP };
+/// The same for pieces in order, before another one is opened: what a slow peer has at the front keeps whoever reads there waiting.
+const IN_ORDER: Help = Help { after: Duration::from_secs(1), ..HELP };
 
 /// Chooses runs for one torrent.
 pub struct Picker {
@@ -127,6 +129,9 @@ impl Picker {
         let early = self.is_nearly_done();
         if run.is_none() && early {
             run = self.open.ask_second(key, most.kept, now, ENDGAME, has);
+        }
+        if run.is_none() && self.picking.sequential {
+            run = self.open.ask_second(key, most.kept, now, IN_ORDER, has);
         }
         if run.is_none()
             && let Some(number) = self.next(peer, ask.fast, &mut rng)

@@ -54,6 +54,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(90);
 const QUIET_READ: usize = 256;
 const SMALL_READ: usize = 16 * 1024;
 const LARGE_READ: usize = 256 * 1024;
+/// Every message but a keep-alive takes as many, with its length.
+const LEAST_MESSAGE: usize = 5;
 /// With more bytes of messages than this waiting to be written, nothing more is read: whoever does not listen is not heard.
 const MUCH_UNSAID: usize = 64 * 1024;
 /// With more than this of them (haves of ours that it does not take), the connection is given up.
@@ -210,7 +212,14 @@ impl<'a> Connection<'a> {
         let (mut start, mut end) = (0, 0);
         let mut alarm = Alarm::default();
         let mut turns = 0;
+        let mut patient = false;
         loop {
+            // A keep-alive wakes nobody: between two messages of a quiet connection it waits until something else is read, or the alarm rings.
+            let quiet = end == 0 && buffer.len() == QUIET_READ;
+            if patient != quiet {
+                patient = quiet;
+                socket.wake_at(if patient { LEAST_MESSAGE } else { 1 });
+            }
             let wake = poll_fn(|cx| {
                 if let Poll::Ready(Some(message)) = inbox.poll_next_unpin(cx) {
                     return Poll::Ready(Ok(Wake::Mail(message)));
@@ -267,6 +276,10 @@ impl<'a> Connection<'a> {
                     self.after_reading();
                 }
                 Wake::Timer => {
+                    // What could be read has been.
+                    if self.now.saturating_sub(self.heard) > SILENCE {
+                        return Err(End::Environment("silent for too long".to_owned()));
+                    }
                     self.give_back_stale();
                     self.read_for_them();
                     if end == 0 && self.pipeline.is_empty() && buffer.len() > QUIET_READ {
@@ -358,9 +371,6 @@ impl<'a> Connection<'a> {
 
     /// The 10-second timer.
     fn ten_seconds(&mut self) -> Result<(), End> {
-        if self.now.saturating_sub(self.heard) > SILENCE {
-            return Err(End::Environment("silent for too long".to_owned()));
-        }
         if self.now.saturating_sub(self.said) > KEEP_ALIVE && self.out.is_empty() {
             self.out.message(&Message::KeepAlive);
         }

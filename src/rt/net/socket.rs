@@ -40,9 +40,41 @@ impl Socket {
         Ok(canonical(self.stream.peer_addr()?))
     }
 
+    /// From now on fewer than `bytes` unread ones wake nobody who waits to read. A read that is made for another reason takes what is
+    /// there, and the end of the connection wakes at once. Linux only: elsewhere every byte wakes.
+    pub fn wake_at(&self, bytes: usize) {
+        // Without it there are more wake-ups, and nothing else is different.
+        let _ = low_mark::set(&self.stream, bytes);
+    }
+
     /// Ends both directions, for every clone: a pending read ends with 0 bytes, a pending write fails.
     pub fn shutdown(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod low_mark {
+    use async_std::net::TcpStream;
+    use nix::libc::{self, SO_RCVLOWAT, SOL_SOCKET};
+    use nix::sys::socket::SetSockOpt;
+    use nix::sys::socket::sockopt::SetUsize;
+
+    /// The least number of bytes that is worth a wake-up.
+    #[derive(Clone)]
+    struct LowMark;
+
+    nix::setsockopt_impl!(LowMark, SOL_SOCKET, SO_RCVLOWAT, usize, SetUsize);
+
+    pub(super) fn set(stream: &TcpStream, bytes: usize) -> nix::Result<()> {
+        LowMark.set(stream, &bytes)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod low_mark {
+    pub(super) fn set(_: &async_std::net::TcpStream, _: usize) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use socket2::{Domain, Socket as RawSocket, Type};
 
-use futures::{AsyncReadExt, AsyncWriteExt, future};
+use futures::stream::FuturesUnordered;
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt, future};
 
 use super::*;
 use crate::rt::spawn::block_on;
@@ -50,6 +51,37 @@ fn shutting_down_ends_a_pending_read() {
         let read = async { (&ours).read(&mut byte).await.unwrap() };
         let close = async { ours.clone().shutdown() };
         assert_eq!(future::join(read, close).await.0, 0);
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn fewer_bytes_than_asked_for_wake_nobody_and_are_there_for_whoever_reads() {
+    block_on(async {
+        let listener = any_port();
+        let pair = async || {
+            let (ours, theirs) = future::join(connect(v4(listener.port()), SOON), listener.accept()).await;
+            (ours.unwrap(), theirs.unwrap().0)
+        };
+        let ((ours, theirs), (ping, pong)) = (pair().await, pair().await);
+        theirs.wake_at(5);
+        let read = async || (&theirs).read(&mut [0; 16]).await.unwrap();
+        let write = async || {
+            (&ours).write_all(&[0; 4]).await.unwrap();
+            // By the time that this has come through the reactor, so has whatever came before.
+            (&ping).write_all(&[0]).await.unwrap();
+            (&pong).read_exact(&mut [0]).await.unwrap();
+            (&ours).write_all(&[0]).await.unwrap();
+            0
+        };
+        // Each is polled only when it is woken itself.
+        let both = [read().left_future(), write().right_future()];
+        let both: Vec<usize> = both.into_iter().collect::<FuturesUnordered<_>>().collect().await;
+        assert_eq!(both.into_iter().max(), Some(5), "the first four did not wake it");
+        (&ours).write_all(&[0; 4]).await.unwrap();
+        assert_eq!(read().await, 4, "who reads for another reason takes what is there");
+        ours.shutdown();
+        assert_eq!(read().await, 0, "and the end wakes");
     });
 }
 

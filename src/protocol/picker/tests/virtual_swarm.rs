@@ -75,6 +75,8 @@ struct Came {
     after: Duration,
     /// Blocks that came in vain, in a thousand of those that were needed.
     in_vain: u64,
+    /// So many blocks lay between the first that was missing and one that was asked for, at most; the last piece does not count.
+    ahead: u64,
 }
 
 /// Fetches so many pieces of 64 blocks from seeds with a budget of 64 open pieces.
@@ -84,6 +86,8 @@ fn download(pieces: u32, mut seeds: Vec<Seed>, picking: Picking) -> Came {
     let mut picker = Picker::new(layout.clone(), &Bitfield::new(pieces), &all, std::iter::empty(), picking);
     seeds.iter().for_each(|seed| picker.joined(seed.key, all.clone()));
     let (mut here, mut came) = (BTreeSet::new(), 0);
+    let (mut missing, mut ahead) = (0, 0);
+    let place = |piece: PieceIndex, n: u32| u64::from(piece.0) * 64 + u64::from(n);
     let mut now = T0;
     while here.len() < 64 * pieces as usize {
         now += STEP;
@@ -124,6 +128,9 @@ fn download(pieces: u32, mut seeds: Vec<Seed>, picking: Picking) -> Came {
                     }
                 }
             }
+            while here.contains(&(PieceIndex((missing / 64) as u32), (missing % 64) as u32)) {
+                missing += 1;
+            }
             if (0..64).all(|n| here.contains(&(run.run.piece, n))) {
                 picker.finished(run.run.piece);
             }
@@ -137,13 +144,16 @@ fn download(pieces: u32, mut seeds: Vec<Seed>, picking: Picking) -> Came {
                 else {
                     break;
                 };
+                if run.piece.0 + 1 < pieces {
+                    ahead = ahead.max(place(run.piece, run.first + run.blocks).saturating_sub(missing));
+                }
                 seed.pipeline.grant(run, now);
             }
             let post = &mut seed.post;
             seed.pipeline.requests(now, |piece, n| layout.block(piece, n), |range| post.push_back((due, range, true)));
         }
     }
-    Came { after: now, in_vain: (came - here.len() as u64) * 1000 / here.len() as u64 }
+    Came { after: now, in_vain: (came - here.len() as u64) * 1000 / here.len() as u64, ahead }
 }
 
 const NEVER: u64 = 1_000_000;
@@ -184,4 +194,15 @@ fn the_last_blocks_of_a_peer_that_falls_silent_at_the_end_are_here_within_a_seco
     let came = download(16, seeds(), RAREST);
     assert!(came.in_vain < 10, "{came:?}");
     assert!(came.after < ideal(16, 2000) + Duration::from_millis(1500), "{came:?}");
+}
+
+#[test]
+fn in_order_nothing_is_asked_for_far_beyond_what_is_missing_however_different_the_peers_are() {
+    for rates in [&[2000; 4][..], &[3000, 1000, 300, 100], &[6000, 500, 20, 5], &[8000, 2], &[300, 20, 20, 5, 5, 1]] {
+        let seeds = (1..).zip(rates).map(|(n, rate)| Seed::new(n, *rate, 50, NEVER)).collect();
+        let (came, sum) = (download(128, seeds, Picking { sequential: true, ..RAREST }), rates.iter().sum::<u64>());
+        // What comes in two seconds, and four pieces: a slow peer is helped after one, and may have begun the next piece by then.
+        assert!(came.ahead * 16 <= 2 * sum + 4 * 1024, "{rates:?}: {came:?}");
+        assert!(came.in_vain < 10 && came.after < ideal(128, sum) * 115 / 100, "{rates:?}: {came:?}");
+    }
 }
