@@ -12,6 +12,10 @@ use crate::protocol::rate::Rate;
 /// How often everybody's slot is decided anew, whatever happens.
 const RECHOKE_EVERY: Duration = Duration::from_secs(10);
 
+/// Pause between two rounds, for each connection: a round costs a microsecond or less for each. When thousands come and go together, each is
+/// no reason for a round of its own.
+const REST: Duration = Duration::from_micros(50);
+
 /// The choker, and when it is asked next.
 pub(super) struct Choking {
     choker: Choker,
@@ -20,18 +24,24 @@ pub(super) struct Choking {
     next: Duration,
     /// Somebody wants a slot or has one.
     busy: bool,
-    /// All slots are taken, and others would like one: one more who does changes nothing before the next round.
-    full: bool,
+    /// Not decided anew before that, whoever comes, goes or changes its mind.
+    not_before: Duration,
 }
 
 impl Choking {
     pub(super) fn new() -> Self {
-        Self { choker: Choker::new(dice::seed()), soon: false, next: Duration::ZERO, busy: false, full: false }
+        Self {
+            choker: Choker::new(dice::seed()),
+            soon: false,
+            next: Duration::ZERO,
+            busy: false,
+            not_before: Duration::ZERO,
+        }
     }
 
     /// When everybody's slot is decided anew; `None`: there is nothing to decide.
     pub(super) fn due(&self) -> Option<Duration> {
-        self.busy.then_some(self.next)
+        if self.soon { Some(self.not_before) } else { self.busy.then_some(self.next) }
     }
 }
 
@@ -96,15 +106,16 @@ impl Client {
 
     /// The other side has become interested, or is no longer.
     pub(super) fn interested(&mut self, key: PeerKey) {
-        self.choking.soon |= self.peers.get(&key).is_some_and(|c| c.unchoked || !self.choking.full);
+        self.choking.soon |= self.peers.contains_key(&key);
     }
 
     /// Decides anew when ten seconds are over, or when somebody came, went or changed its mind.
     pub(super) fn rechoke_if_due(&mut self) {
         let now = clock::since_start();
-        if !std::mem::take(&mut self.choking.soon) && self.choking.due().is_none_or(|due| now < due) {
+        if self.choking.due().is_none_or(|due| now < due) {
             return;
         }
+        (self.choking.soon, self.choking.not_before) = (false, now + REST * self.peers.len() as u32);
         let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         let candidate = |(key, c): (&PeerKey, &Connection)| Candidate {
             key: *key,
@@ -136,9 +147,7 @@ impl Client {
             unchoked.iter().for_each(|key| self.suggest(*key));
         }
         self.torrent.counts.unchoked.store(unchoked.len() as u32, Ordering::Relaxed);
-        let interested = candidates.iter().filter(|candidate| candidate.interested).count();
-        self.choking.busy = !unchoked.is_empty() || interested > 0;
-        self.choking.full = unchoked.len() >= slots && interested > slots;
+        self.choking.busy = !unchoked.is_empty() || candidates.iter().any(|candidate| candidate.interested);
         if now >= self.choking.next {
             self.choking.next = now + RECHOKE_EVERY;
         }

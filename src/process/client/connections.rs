@@ -67,7 +67,7 @@ impl Client {
         self.crowd.left(key);
         lock(&self.torrent.peers).remove(&key);
         if let Some(connection) = self.peers.remove(&key) {
-            self.choking.soon |= connection.unchoked;
+            self.choking.soon = true;
             if let Some(address) = connection.listens.filter(|_| connection.holds) {
                 lock(&self.torrent.book).released(address, clock::since_start() + CALL_BACK);
             }
