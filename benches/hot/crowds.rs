@@ -1,4 +1,4 @@
-//! Who is connected: one that comes and goes beside a hundred, and beside ten thousand. Both should cost about the same.
+//! Who is connected: one that comes and goes beside a hundred, and beside ten thousand. The look-ups are in trees: the second costs about twice the first.
 
 use bt_erl::protocol::crowd::{Crowd, Meeting, Member};
 use bt_erl::protocol::{PeerId, PeerKey};
