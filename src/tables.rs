@@ -31,9 +31,9 @@ pub(crate) use self::magnet::MagnetTable;
 
 /// Of the memory for blocks, one part in this many is for what is read from the files.
 const READING_SHARE: u64 = 3;
-/// Of the memory for blocks, so much may be with the workers before reading pauses: one part in this many. More would only wait, and be
-/// out of the cores' caches when its turn comes.
-const BACKLOG_SHARE: u64 = 32;
+/// Of the memory for blocks, so much may be with the workers before reading pauses: one part in this many. Less, and few pieces wait that
+/// could be hashed side by side; more would only wait, and be out of the cores' caches when its turn comes.
+const BACKLOG_SHARE: u64 = 4;
 
 /// A mailbox with its address.
 pub(crate) struct Mail<M> {

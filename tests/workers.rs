@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::io;
 use std::time::Duration;
 
 use bt_erl::rt::spawn::block_on;
@@ -12,12 +13,13 @@ use supervisors::faults::{Armed, Plan, Point};
 use supervisors::{EventKind, ExitReason, Snapshot};
 
 use support::content::Content;
-use support::peer::Seed;
+use support::peer::{Seed, Wire};
 use support::{torrent, until};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const MIB: u64 = 1 << 20;
 const PIECE: u64 = 64 * 1024;
+const BLOCK: u64 = 16 * 1024;
 
 /// Where a worker can be while it holds something: before and after each step.
 const PHASES: [&str; 10] = [
@@ -102,6 +104,52 @@ fn large_pieces_are_checked_in_turns_and_a_crash_in_the_middle_of_one_loses_noth
     assert_eq!(armed.log().to_string().matches("panic").count(), 1);
     assert_eq!(torrent.progress().pieces_finished, 10, "all but the wrong one");
     block_on(session.stop());
+}
+
+/// Serves everything; of the first blocks of these pieces a bit is turned over, once.
+fn lie_about(wire: &mut Wire, pieces: &[u32]) -> io::Result<()> {
+    wire.greet()?;
+    wire.unchoke()?;
+    loop {
+        let request = wire.hear_request()?;
+        if request.begin == 0 && pieces.contains(&request.piece) {
+            let mut bytes = wire.bytes_of(request);
+            bytes[7] ^= 1;
+            wire.block(request.piece, 0, &bytes)?;
+            wire.log.deed();
+        } else {
+            wire.serve(request)?;
+        }
+    }
+}
+
+#[test]
+fn of_pieces_that_are_hashed_side_by_side_each_is_judged_by_itself() {
+    const BAD: [u32; 3] = [3, 17, 18];
+    let content = Content::single("many.bin", 8 * MIB - 1, 8);
+    let made = torrent::Torrent::of(&content, PIECE, None);
+    // The only worker sleeps over its first piece, and finds a queue behind it.
+    let point = Point::new("piece_worker.hash", "1*delay(700)").expect("good grammar").under("many_sup/**");
+    let armed = Plan::new([point]).arm();
+    let liar = Seed::start(&made, &content, |wire| lie_about(wire, &BAD));
+    let folder = tempfile::tempdir().expect("a folder");
+    let session = block_on(Session::start(Config { workers: 1, ..config("many_sup") })).expect("a session");
+    let metainfo = Metainfo::parse(&made.bytes).expect("an honest torrent");
+    let options = TorrentOptions { peers: vec![liar.addr], ..TorrentOptions::new(folder.path()) };
+    let torrent = block_on(session.add(metainfo, options)).expect("added");
+    // It sent all of a bad piece, and is banned; what was good of it stays.
+    until("a bad piece", LIMIT, || (torrent.progress().wasted.bad > 0).then_some(()));
+    let honest = Seed::start(&made, &content, |wire| wire.serve_all());
+    torrent.add_peer(honest.addr);
+    assert_eq!(block_on(torrent.wait()), Outcome::Complete);
+    let progress = torrent.progress();
+    assert_eq!((progress.wasted.bad, progress.wasted.twice), (BAD.len() as u64 * PIECE, 0));
+    assert!(liar.log.seen().served.len() as u64 > 16 * PIECE / BLOCK, "many pieces came before the first was judged");
+    let tree = session.snapshot().expect("it runs");
+    assert!(jobs(&tree, "piece_worker").1 >= 16, "enough waited to be hashed side by side");
+    drop(armed);
+    block_on(session.stop());
+    assert_eq!(content.difference(folder.path()), None);
 }
 
 #[test]

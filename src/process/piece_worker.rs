@@ -1,17 +1,18 @@
 //! Checks the SHA-1 of whole pieces and writes those that are right, on a thread of its own.
 //!
-//! Parent: `storage_sup`. Restart: permanent. Lost on restart: nothing; queued jobs wait in the session's table, and the job in
-//! hand goes back to its store. It never talks to a peer and keeps no state between jobs.
+//! Parent: `storage_sup`. Restart: permanent. Lost on restart: nothing; queued jobs wait in the session's table, and the jobs in
+//! hand go back to their stores. It never talks to a peer and keeps no state between jobs. Pieces that wait when it comes to its queue are
+//! hashed side by side: the busier it is, the less each of them costs.
 
 mod check;
 
 use std::sync::Arc;
 
 use sha1::{Digest, Sha1};
-use supervisors::{BlockingProcess, Exit, fault_point};
+use supervisors::{BlockingProcess, Exit, Mailbox, fault_point};
 
 use super::{client, file_worker, store};
-use crate::protocol::Whole;
+use crate::protocol::{Lanes, Whole};
 use crate::rt::backlog::Waiting;
 use crate::rt::blocks::Block;
 use crate::rt::files::DiskError;
@@ -48,6 +49,15 @@ impl Job {
         self.whole.as_ref()
     }
 
+    /// True when the two can be hashed side by side: nothing is known against either, and they have the same length.
+    fn goes_with(&self, other: &Self) -> bool {
+        let length = |job: &Self| {
+            let kept = job.whole().filter(|whole| job.crashes == 0 && !whole.is_on_disk());
+            kept.map(|whole| job.torrent.metainfo.layout.piece_length(whole.piece))
+        };
+        length(self).is_some_and(|ours| length(other) == Some(ours))
+    }
+
     /// Takes the piece out: the job is done, nothing returns to the store.
     pub(crate) fn done(mut self) -> Option<Whole<Block, std::net::SocketAddr>> {
         self.whole.take()
@@ -64,29 +74,82 @@ impl Drop for Job {
 
 /// The process body.
 pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
-    process.shows(&session.piece_jobs.mailbox);
+    let mailbox = &session.piece_jobs.mailbox;
+    process.shows(mailbox);
+    let mut next = None;
     loop {
-        match process.recv(&session.piece_jobs.mailbox)? {
-            Msg::Hash(job) => hash(job, session),
+        match next.take().map_or_else(|| process.recv(mailbox), Ok)? {
+            Msg::Hash(job) => {
+                let mut jobs = vec![job];
+                next = join(&mut jobs, mailbox);
+                hash(jobs, session);
+            }
             Msg::Check(check) => check.work(process)?,
         }
     }
 }
 
-fn hash(job: Job, session: &SessionTable) {
-    let Some(whole) = job.whole() else { return };
-    fault_point!("piece_worker.hash", piece = whole.piece);
-    let torrent = job.torrent.clone();
-    let mut sha1 = Sha1::new();
-    let each = each_block(&torrent, session, whole, |block| sha1.update(block));
-    let found: [u8; 20] = sha1.finalize().into();
-    fault_point!("piece_worker.hashed", piece = whole.piece);
-    if let Err(error) = each {
-        if let Some(whole) = job.done() {
-            torrent.store.cast(store::Msg::NotWritten { whole, error });
+/// Adds the pieces that wait and can be hashed side by side with the first; the first message that is something else comes next. A piece
+/// that has crashed a worker goes alone: it takes no others with it again.
+fn join(jobs: &mut Vec<Job>, mailbox: &Mailbox<Msg>) -> Option<Msg> {
+    while jobs.len() < Lanes::width() {
+        match mailbox.try_recv()? {
+            Msg::Hash(job) if job.goes_with(&jobs[0]) => jobs.push(job),
+            other => return Some(other),
         }
-        return;
     }
+    None
+}
+
+fn hash(jobs: Vec<Job>, session: &SessionTable) {
+    for whole in jobs.iter().filter_map(Job::whole) {
+        fault_point!("piece_worker.hash", piece = whole.piece);
+    }
+    let found: Vec<_> = match &jobs[..] {
+        [alone] => vec![hash_alone(alone, session)],
+        several => hash_together(several).into_iter().map(Ok).collect(),
+    };
+    for whole in jobs.iter().filter_map(Job::whole) {
+        fault_point!("piece_worker.hashed", piece = whole.piece);
+    }
+    for (job, found) in jobs.into_iter().zip(found) {
+        judge(job, found, session);
+    }
+}
+
+fn hash_alone(job: &Job, session: &SessionTable) -> Result<[u8; 20], DiskError> {
+    let mut sha1 = Sha1::new();
+    if let Some(whole) = job.whole() {
+        each_block(&job.torrent, session, whole, |block| sha1.update(block))?;
+    }
+    Ok(sha1.finalize().into())
+}
+
+/// All are in memory, and of one length.
+fn hash_together(jobs: &[Job]) -> Vec<[u8; 20]> {
+    let pieces: Vec<&[Block]> = jobs.iter().map(|job| job.whole().map_or(&[][..], |whole| &whole.blocks)).collect();
+    let (mut lanes, mut slices) = (Lanes::new(pieces.len()), Vec::with_capacity(pieces.len()));
+    for n in 0..pieces[0].len() {
+        slices.clear();
+        slices.extend(pieces.iter().map(|blocks| &blocks[n][..]));
+        lanes.update(&slices);
+    }
+    lanes.finish()
+}
+
+/// Writes a good piece, and reports a bad one. `found`: its hash; an error: a spilled piece could not be read back.
+fn judge(job: Job, found: Result<[u8; 20], DiskError>, session: &SessionTable) {
+    let Some(whole) = job.whole() else { return };
+    let torrent = job.torrent.clone();
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            let whole = job.done();
+            return whole
+                .into_iter()
+                .for_each(|whole| torrent.store.cast(store::Msg::NotWritten { whole, error: error.clone() }));
+        }
+    };
     let hashes = |whole: &_| {
         let mut hashes = Vec::new();
         each_block(&torrent, session, whole, |block| hashes.push(Sha1::digest(block).into())).ok()?;
