@@ -33,7 +33,7 @@ pub(crate) use self::magnet::MagnetTable;
 const READING_SHARE: u64 = 3;
 /// Of the memory for blocks, so much may be with the workers before reading pauses: one part in this many. Less, and few pieces wait that
 /// could be hashed side by side; more would only wait, and be out of the cores' caches when its turn comes.
-const BACKLOG_SHARE: u64 = 4;
+const BACKLOG_SHARE: u64 = 3;
 
 /// A mailbox with its address.
 pub(crate) struct Mail<M> {
