@@ -222,12 +222,14 @@ impl Content {
         let (mut zeros, mut holes) = (Zeros::default(), Holes::default());
         let mut maybe = known.cloned().unwrap_or_else(|| Bitfield::new(self.layout.pieces()));
         for piece in (0..self.layout.pieces()).map(PieceIndex) {
-            if maybe.get(piece.0) {
-                continue;
-            }
             let length = self.layout.piece_length(piece);
             let ranges = || self.layout.file_ranges(self.layout.piece_offset(piece), u64::from(length));
             if !ranges().all(|r| present.get(r.file).is_some_and(|p| *p >= r.offset + r.length)) {
+                // Whatever a record says: it was written while this file had no stamp.
+                maybe.clear(piece.0);
+                continue;
+            }
+            if maybe.get(piece.0) {
                 continue;
             }
             let mut hole = true;

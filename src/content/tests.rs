@@ -81,6 +81,20 @@ fn only_wanted_files_are_made_and_the_edges_of_those_beside_them() {
 }
 
 #[test]
+fn what_a_record_vouches_for_is_not_there_without_its_file() {
+    let (temp, metainfo) = (tempfile::tempdir().unwrap(), metainfo());
+    let content = open(&temp, &[0, 1, 2, 3, 4, 5]).unwrap();
+    let known = Bitfield::full(metainfo.layout.pieces());
+    let maybe =
+        |content: &Content| content.survey(&metainfo, &content.stamps().unwrap(), Some(&known)).unwrap().count();
+    assert_eq!(maybe(&content), 0);
+    write_wanted(&content, &metainfo);
+    assert_eq!(maybe(&content), known.len());
+    std::fs::remove_file(temp.path().join("t/a")).unwrap();
+    assert!((1..known.len()).contains(&maybe(&content)));
+}
+
+#[test]
 fn a_skipped_file_that_is_there_keeps_its_length() {
     let temp = tempfile::tempdir().unwrap();
     let folder = Folder::open(temp.path()).unwrap();

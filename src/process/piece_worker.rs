@@ -92,7 +92,7 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
 /// Adds the pieces that wait and can be hashed side by side with the first; the first message that is something else comes next. A piece
 /// that has crashed a worker goes alone: it takes no others with it again.
 fn join(jobs: &mut Vec<Job>, mailbox: &Mailbox<Msg>) -> Option<Msg> {
-    while jobs.len() < Lanes::width() {
+    while jobs.len() < Lanes::width() && jobs[0].goes_with(&jobs[0]) {
         match mailbox.try_recv()? {
             Msg::Hash(job) if job.goes_with(&jobs[0]) => jobs.push(job),
             other => return Some(other),

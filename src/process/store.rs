@@ -169,7 +169,8 @@ impl Store {
             Msg::Landed { piece, blocks, source } => self.landed(piece, blocks, source),
             Msg::Spill { piece, lease } => {
                 if let Some(spill) = lock(&self.torrent.vault).spill(piece) {
-                    let lease = lease.unwrap_or_else(|| self.reserve(&spill));
+                    let mut lease = lease.unwrap_or_else(|| self.reserve(&spill));
+                    lease.resize(file_worker::bytes_of(&spill));
                     self.spill(spill, lease, 0);
                 }
             }
@@ -187,9 +188,15 @@ impl Store {
                 self.went_well(&Trial::Spill(Arc::as_ptr(&spill.token).addr()));
             }
             Msg::Bad { piece, sources, evidence, bytes } => {
-                lock(&self.torrent.vault).failed(piece, evidence);
                 self.torrent.counts.wasted.bad.fetch_add(bytes, Ordering::Relaxed);
-                self.torrent.client.cast(client::Msg::Bad { piece, sources });
+                // What was read back from a file that somebody took away meanwhile is nobody's fault.
+                if lock(&self.torrent.vault).in_hand().any(|held| held == piece) {
+                    lock(&self.torrent.vault).failed(piece, evidence);
+                    self.torrent.client.cast(client::Msg::Bad { piece, sources });
+                } else {
+                    self.give_up(piece);
+                }
+                self.went_well(&Trial::Write(piece));
             }
             Msg::Surveyed { found: Ok(maybe), resumed } => {
                 self.surveyed = true;
@@ -303,7 +310,8 @@ impl Store {
     }
 
     /// What had come of `piece` is lost: it is fetched again.
-    fn give_up(&self, piece: PieceIndex) {
+    fn give_up(&mut self, piece: PieceIndex) {
+        self.refused.drop_spills(piece);
         lock(&self.torrent.vault).failed(piece, None);
         self.torrent.client.cast(client::Msg::Dropped { piece });
     }

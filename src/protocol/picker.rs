@@ -128,10 +128,10 @@ impl Picker {
         let mut run = self.open.ask_free(key, most, now, !whole, has);
         let early = self.is_nearly_done();
         if run.is_none() && early {
-            run = self.open.ask_second(key, most.kept, now, ENDGAME, has);
+            run = self.open.ask_second(key, most, now, ENDGAME, has);
         }
         if run.is_none() && self.picking.sequential {
-            run = self.open.ask_second(key, most.kept, now, IN_ORDER, has);
+            run = self.open.ask_second(key, most, now, IN_ORDER, has);
         }
         if run.is_none()
             && let Some(number) = self.next(peer, ask.fast, &mut rng)
@@ -153,7 +153,7 @@ impl Picker {
         }
         if run.is_none() && !early {
             let endgame = self.waiting.is_empty() && !self.open.has_free();
-            run = self.open.ask_second(key, most.kept, now, if endgame { ENDGAME } else { HELP }, has);
+            run = self.open.ask_second(key, most, now, if endgame { ENDGAME } else { HELP }, has);
         }
         run.map_or(Grant::Later, Grant::Run)
     }

@@ -40,10 +40,6 @@ impl<B, S> Partial<B, S> {
         Self { blocks: (0..blocks).map(|_| None).collect(), missing: blocks, sources: Vec::new() }
     }
 
-    fn here(&self) -> u64 {
-        self.blocks.iter().flatten().filter(|(place, _)| matches!(place, Place::Here(_))).count() as u64
-    }
-
     /// Takes out the blocks that are here: they leave for the disk.
     fn leave(&mut self, piece: PieceIndex) -> Spill<B> {
         let (token, mut leaving) = (Arc::new(()), Vec::new());
@@ -255,15 +251,19 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
         Some(Whole { piece, blocks, sources: partial.sources, sent_by, failures, token })
     }
 
-    /// Blocks of incomplete pieces in memory.
-    pub fn blocks_here(&self) -> u64 {
-        self.partials.values().map(|partial| partial.here()).sum()
+    /// Blocks of the incomplete pieces that are kept until they are whole, those that are still missing too: all have their memory.
+    pub fn blocks_kept(&self) -> u64 {
+        self.kept().map(|(blocks, _)| u64::from(blocks)).sum()
     }
 
-    /// The incomplete piece that has the most blocks in memory, and how many these are; untouched from now on.
+    fn kept(&self) -> impl Iterator<Item = (u32, PieceIndex)> + '_ {
+        let kept = self.partials.iter().filter(|(piece, _)| !self.spilled.contains(piece));
+        kept.map(|(piece, partial)| (partial.blocks.len() as u32, *piece))
+    }
+
+    /// The largest incomplete piece that is kept until it is whole, and how many blocks it has; untouched from now on.
     pub fn drop_largest(&mut self) -> Option<(PieceIndex, u32)> {
-        let counted = self.partials.iter().map(|(piece, partial)| (partial.here() as u32, *piece));
-        let (blocks, piece) = counted.max().filter(|(blocks, _)| *blocks > 0)?;
+        let (blocks, piece) = self.kept().max()?;
         self.partials.remove(&piece);
         Some((piece, blocks))
     }
@@ -293,6 +293,21 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
     /// The content of `piece` is not what was written any more: it is finished no longer. True when it was.
     pub fn forget(&mut self, piece: PieceIndex) -> bool {
         self.have.clear(piece.0)
+    }
+
+    /// The files are not what was written to them any more: of a spilled piece that is not finished nothing has come.
+    pub fn forget_spilled(&mut self, piece: PieceIndex) {
+        if self.spilled.remove(&piece) {
+            self.partials.remove(&piece);
+            self.in_hand.remove(&piece);
+        }
+    }
+
+    /// True while blocks that left with this token are waited for: what was given up meanwhile must not be written any more.
+    pub fn awaits(&self, piece: PieceIndex, token: &Arc<()>) -> bool {
+        let leaves = |place: &Place<B>| matches!(place, Place::Leaving(with) if with.as_ptr() == Arc::as_ptr(token));
+        let partial = self.partials.get(&piece);
+        partial.is_some_and(|partial| partial.blocks.iter().flatten().any(|(place, _)| leaves(place)))
     }
 
     /// After a restart: forgets pieces in hand, and blocks on their way to the disk, whose job no longer exists (its result was lost

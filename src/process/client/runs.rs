@@ -73,6 +73,10 @@ impl Client {
     /// A piece that is open no longer needs no memory, and a block that is not on its way any more needs none of this.
     pub(super) fn settle_memory(&mut self) {
         self.leases.retain(|piece, _| self.picker.is_open(*piece));
+        self.settle_flight();
+    }
+
+    fn settle_flight(&mut self) {
         self.flight.resize(self.picker.spilled_in_flight() * u64::from(BLOCK_BYTES));
     }
 
@@ -123,10 +127,10 @@ impl Client {
                 self.waiting.insert(key);
             }
         }
-        self.settle_memory();
+        self.settle_flight();
     }
 
-    /// Blocks of spilled pieces that there is memory for, at most as many as a peer asks for; held until [`Self::settle_memory`]. A few
+    /// Blocks of spilled pieces that there is memory for, at most as many as a peer asks for; held until [`Self::settle_flight`]. A few
     /// are not worth a request, and none are needed where no piece is spilled.
     fn room_for_spilled(&mut self, asked: u32) -> u32 {
         let large = self.is_large(memory_of(self.layout.piece_bytes()));

@@ -10,7 +10,7 @@ use crate::process::store;
 use crate::protocol::{self, BLOCK_BYTES};
 use crate::rt::backlog::Waiting;
 use crate::rt::blocks::{Block, Lease};
-use crate::tables::TorrentTable;
+use crate::tables::{TorrentTable, lock};
 
 /// Blocks on their way to the disk. If a worker crashes with them, they return to their store.
 pub(crate) struct Spill {
@@ -31,6 +31,9 @@ impl Spill {
     pub(super) fn work(mut self) {
         let Some((spill, _)) = &self.load else { return };
         fault_point!("file_worker.spill", piece = spill.piece);
+        if !lock(&self.torrent.vault).awaits(spill.piece, &spill.token) {
+            return self.load = None;
+        }
         let begin = self.torrent.metainfo.layout.piece_offset(spill.piece);
         let mut runs = spill.blocks.chunk_by(|(n, _), (next, _)| n + 1 == *next);
         let written = runs.try_for_each(|run| {

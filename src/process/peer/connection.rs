@@ -215,7 +215,9 @@ impl<'a> Connection<'a> {
         let mut patient = false;
         loop {
             // A keep-alive wakes nobody: between two messages of a quiet connection it waits until something else is read, or the alarm rings.
-            let quiet = end == 0 && buffer.len() == QUIET_READ;
+            // Nor does it when our limits kept us from reading then: the last chance is every byte's.
+            let overdue = self.now.saturating_sub(self.heard) > SILENCE;
+            let quiet = end == 0 && buffer.len() == QUIET_READ && !overdue;
             if patient != quiet {
                 patient = quiet;
                 socket.wake_at(if patient { LEAST_MESSAGE } else { 1 });
@@ -276,8 +278,7 @@ impl<'a> Connection<'a> {
                     self.after_reading();
                 }
                 Wake::Timer => {
-                    // What could be read has been.
-                    if self.now.saturating_sub(self.heard) > SILENCE {
+                    if self.now.saturating_sub(self.heard) > SILENCE + TEN_SECONDS {
                         return Err(End::Environment("silent for too long".to_owned()));
                     }
                     self.give_back_stale();

@@ -78,6 +78,11 @@ impl Refused {
         (idle && !self.work.is_empty()).then_some(self.look_at)
     }
 
+    /// Blocks of `piece` are not to be written any more.
+    pub(super) fn drop_spills(&mut self, piece: PieceIndex) {
+        self.work.retain(|work| !matches!(work, Work::Spill(spill, _) if spill.piece == piece));
+    }
+
     /// Whole pieces that are kept here and in nobody's hands.
     pub(super) fn writes(&self) -> usize {
         self.work.iter().filter(|work| matches!(work, Work::Write(_))).count()
@@ -88,6 +93,18 @@ impl Store {
     /// The disk refused: the torrent pauses.
     pub(super) fn refused(&mut self, work: Work, error: &DiskError) {
         let now = clock::since_start();
+        // What cannot be read back is not there any more, and is fetched again.
+        if let Work::Write(whole) = &work
+            && whole.is_on_disk()
+            && !error.is_refusal()
+        {
+            self.give_up(whole.piece);
+            self.went_well(&work.trial());
+            if error.content_lost() && self.torrent.checked.load(Ordering::Acquire) {
+                self.lose(error);
+            }
+            return;
+        }
         let tried = self.refused.trial.as_ref() == Some(&work.trial());
         if tried {
             self.refused.trial = None;
@@ -215,10 +232,12 @@ impl Store {
     }
 
     /// What was finished of `pieces` is not on disk any more, as far as anybody knows.
+    /// Neither is what has come of those that are not complete and not kept in memory.
     pub(super) fn forget(&mut self, pieces: impl Iterator<Item = PieceIndex>) {
         let (counts, layout) = (&self.torrent.counts, &self.torrent.metainfo.layout);
         let mut vault = lock(&self.torrent.vault);
         for piece in pieces {
+            vault.forget_spilled(piece);
             if vault.forget(piece) && self.torrent.selection.pieces().get(piece.0) {
                 counts.pieces_finished.fetch_sub(1, Ordering::Relaxed);
                 counts.finished.fetch_sub(u64::from(layout.piece_length(piece)), Ordering::Relaxed);
@@ -238,7 +257,7 @@ impl Store {
         }
         let share = session.config.memory_bytes / 2 / torrents;
         let mut held: u64 = self.refused.work.iter().map(Work::bytes).sum();
-        held += lock(&self.torrent.vault).blocks_here() * u64::from(BLOCK_BYTES);
+        held += lock(&self.torrent.vault).blocks_kept() * u64::from(BLOCK_BYTES);
         // What is not complete goes first.
         while held > share
             && let Some((piece, blocks)) = lock(&self.torrent.vault).drop_largest()

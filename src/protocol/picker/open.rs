@@ -226,13 +226,15 @@ impl OpenPieces {
     pub(super) fn ask_second(
         &mut self,
         key: PeerKey,
-        most: u32,
+        most: Most,
         now: Duration,
         help: Help,
         has: impl Fn(PieceIndex) -> bool,
     ) -> Option<Run> {
         let mut oldest: Option<(Duration, Run)> = None;
-        for (piece, open) in self.pieces.iter().filter(|(piece, open)| open.asked() > 0 && has(**piece)) {
+        for (piece, open) in
+            self.pieces.iter().filter(|(piece, open)| open.asked() > 0 && most.of(open.spilled) > 0 && has(**piece))
+        {
             for (of, since, first, blocks) in open.single_stretches(key) {
                 if oldest.is_none_or(|(best, _)| since < best)
                     && self.may_help(key, of, now.saturating_sub(since), help, open.alone)
@@ -242,9 +244,9 @@ impl OpenPieces {
             }
         }
         let (_, stretch) = oldest?;
-        let blocks = stretch.blocks.div_ceil(2).min(most).min(HELP_BLOCKS);
+        let open = self.pieces.get_mut(&stretch.piece)?;
+        let blocks = stretch.blocks.div_ceil(2).min(most.of(open.spilled)).min(HELP_BLOCKS);
         let run = Run { first: stretch.first + stretch.blocks - blocks, blocks, ..stretch };
-        let open = self.pieces.get_mut(&run.piece)?;
         for block in open.blocks.iter_mut().skip(run.first as usize).take(blocks as usize) {
             if let Block::Asked { also, since, .. } = block {
                 (*also, *since) = (Some(key), now);

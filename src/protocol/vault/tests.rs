@@ -186,7 +186,8 @@ fn a_spilled_piece_is_whole_when_its_last_block_is_on_the_disk() {
     let mut v = four();
     v.put(P, vec![(1, 'b'), (3, 'd')], 1);
     let here = v.spill(P).expect("what is here leaves");
-    assert_eq!((&here.blocks[..], v.blocks_here()), (&[(1, 'b'), (3, 'd')][..], 0));
+    assert_eq!((&here.blocks[..], v.blocks_kept()), (&[(1, 'b'), (3, 'd')][..], 0));
+    assert!(v.awaits(P, &here.token));
     assert!(v.spill(P).is_none(), "it is spilled already");
     let (first, last) = (leaves(&mut v, 0, 'a', 2), leaves(&mut v, 2, 'c', 1));
     assert!(matches!(v.put(P, vec![(2, 'z')], 3), (Put::Kept, 1)), "a double");
@@ -225,7 +226,9 @@ fn news_of_blocks_that_were_given_up_changes_nothing() {
     let mut v = four();
     v.spill(P);
     let given_up = leaves(&mut v, 0, 'a', 1);
+    assert!(v.awaits(P, &given_up.token));
     v.failed(P, None);
+    assert!(!v.awaits(P, &given_up.token));
     assert!(v.spilled(P, &[0], &given_up.token).is_none());
     v.spill(P);
     let spills: Vec<_> = (0..4).map(|n| leaves(&mut v, n, 'x', 1)).collect();
@@ -237,12 +240,15 @@ fn news_of_blocks_that_were_given_up_changes_nothing() {
 }
 
 #[test]
-fn the_piece_with_the_most_blocks_in_memory_goes_first() {
+fn a_piece_that_is_kept_counts_whole_and_one_that_is_spilled_not_at_all() {
     let mut v = vault();
     v.put(P, vec![(0, 'a')], 1);
     v.put(PieceIndex(1), vec![(0, 'a'), (1, 'b')], 1);
-    assert_eq!(v.blocks_here(), 3);
-    assert_eq!([v.drop_largest(), v.drop_largest(), v.drop_largest()], [Some((PieceIndex(1), 2)), Some((P, 1)), None]);
+    assert_eq!(v.blocks_kept(), 6);
+    v.spill(P);
+    assert_eq!((v.blocks_kept(), v.drop_largest(), v.drop_largest()), (3, Some((PieceIndex(1), 3)), None));
+    assert_eq!(v.partials().map(|(piece, _)| piece).collect::<Vec<_>>(), [P]);
+    v.forget_spilled(P);
     assert_eq!(v.partials().count(), 0);
 }
 

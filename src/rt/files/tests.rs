@@ -278,6 +278,7 @@ fn many_threads_write_while_a_file_changes_its_name() {
     let (_temp, folder, pool) = room();
     let file = pool.file(&folder, at("x"));
     file.find_name(&mut folder.walk(), |_| at("x.part"), NewName::Part).unwrap();
+    write(&file, 0, b"x").unwrap();
     thread::scope(|scope| {
         for worker in 0..4 {
             let file = &file;
