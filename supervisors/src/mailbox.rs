@@ -224,7 +224,9 @@ impl<M> Addr<M> {
         let gone = pin!(self.level.readers.gone());
         match rt::timeout(timeout, future::select(answer, gone)).await {
             Some(Either::Left((Ok(answer), _))) => Ok(answer),
-            Some(Either::Left((Err(oneshot::Canceled), _)) | Either::Right(_)) => Err(CallError::Down),
+            Some(Either::Left((Err(oneshot::Canceled), _))) => Err(CallError::Down),
+            // Whoever answers and ends has answered, also when both happen between two looks.
+            Some(Either::Right(((), mut answer))) => answer.try_recv().ok().flatten().ok_or(CallError::Down),
             None => Err(CallError::Timeout),
         }
     }
