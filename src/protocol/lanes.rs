@@ -3,7 +3,7 @@
 //! Each step of SHA-1 needs the one before, so a core that hashes one message mostly waits. Here a register holds one word of each of 16
 //! messages (AVX-512; with AVX2 of 8), and that time is used. What the processor has is found out when the program runs; without these
 //! instructions, or with too few messages, the crate `sha1` takes one after the other: the answers are the same. For pieces that lie on
-//! disk: those that come from peers come one at a time. It cuts messages into blocks and pads them; [`x86`] has the instructions.
+//! disk: those that come from peers come one at a time. It cuts messages into blocks and pads them; `x86` has the instructions.
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
