@@ -18,72 +18,17 @@ mod rights;
 mod strangers;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::bt_erl::{BtErl, Ended, Running, finished_piece};
+use support::bt_erl::{Ended, Running, finished_piece};
 use support::content::Content;
 use support::peer::Seed;
+use support::rig::{LIMIT, MIB, PIECE_BYTES, Rig, finish};
 use support::torrent::Torrent;
 
-const LIMIT: Duration = Duration::from_secs(90);
-const PIECE_BYTES: u64 = 1 << 16;
-const MIB: u64 = 1 << 20;
-
-/// A torrent, a seed of it that gives `rate` bytes a second, and a folder to download into.
-struct Rig {
-    folder: tempfile::TempDir,
-    content: Content,
-    torrent: Torrent,
-    seed: Seed,
-}
-
 impl Rig {
-    fn new(files: &[(&str, u64)], rate: u64) -> Rig {
-        Rig::of_pieces(PIECE_BYTES, files, rate)
-    }
-
-    fn of_pieces(piece_bytes: u64, files: &[(&str, u64)], rate: u64) -> Rig {
-        let folder = tempfile::tempdir().unwrap();
-        let content = Content::tree("disk", files, 17);
-        let torrent = Torrent::of(&content, piece_bytes, None);
-        std::fs::write(folder.path().join("disk.torrent"), &torrent.bytes).unwrap();
-        let seed = Seed::start(&torrent, &content, move |wire| wire.serve_paced(rate));
-        std::fs::create_dir(folder.path().join("out")).unwrap();
-        Rig { folder, content, torrent, seed }
-    }
-
-    fn out(&self) -> PathBuf {
-        self.folder.path().join("out")
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.out().join("disk").join(name)
-    }
-
-    fn bt_erl(&self) -> BtErl {
-        let home: &Path = self.folder.path();
-        BtErl::run(home, &home.join("disk.torrent"), &self.out()).peers([self.seed.addr])
-    }
-
-    fn requests(&self) -> Vec<support::peer::Request> {
-        self.seed.log.seen().requests
-    }
-
-    /// It ended well, the content is right, and no block was asked for twice.
-    fn assert_nothing_was_lost(&self, ended: &Ended) {
-        self.assert_right(ended);
-        let requests = self.requests();
-        let once: BTreeSet<_> = requests.iter().collect();
-        assert_eq!(requests.len(), once.len(), "blocks were asked for again");
-    }
-
-    fn assert_right(&self, ended: &Ended) {
-        ended.expect_code(0);
-        assert_eq!(self.content.difference(&self.out()), None);
-    }
-
     /// Pieces that lie in no other file than this one, and were asked for twice.
     fn asked_again(&self, name: &str) -> BTreeSet<u32> {
         let file = self.content.files.iter().find(|file| file.path == [name.as_bytes().to_vec()]).expect("a file");
@@ -95,14 +40,6 @@ impl Rig {
         let mut seen = BTreeSet::new();
         let doubles = self.requests().into_iter().filter(|request| !seen.insert(*request));
         doubles.map(|request| request.piece).filter(|piece| inside(*piece)).collect()
-    }
-}
-
-/// Waits until so many more pieces are finished.
-fn finish(run: &mut Running, count: u32) {
-    let deadline = Instant::now() + LIMIT;
-    for _ in 0..count {
-        while finished_piece(&run.event(deadline).expect("an event before the end")).is_none() {}
     }
 }
 

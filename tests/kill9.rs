@@ -7,61 +7,25 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use support::Dice;
-use support::bt_erl::{BtErl, Ended, finished_piece};
-use support::content::Content;
-use support::peer::Seed;
-use support::torrent::Torrent;
-
-const PIECE_BYTES: u64 = 1 << 16;
+use support::bt_erl::Ended;
+use support::rig::{LIMIT, PIECE_BYTES, Rig, finish, flip};
 
 /// Slow enough that a kill meets a download that is far from its end.
 const RATE: u64 = 12 << 20;
 
-const LIMIT: Duration = Duration::from_secs(90);
-
-/// A torrent, a slow seed of it, and a folder to download into.
-struct Rig {
-    folder: tempfile::TempDir,
-    content: Content,
-    torrent: Torrent,
-    seed: Seed,
+fn rig() -> Rig {
+    Rig::new(&[("first.bin", 7_000_001), ("empty", 0), ("sub/second.bin", 9_000_000), ("third", 77)], RATE)
 }
 
 impl Rig {
-    fn new() -> Rig {
-        let folder = tempfile::tempdir().unwrap();
-        let content = Content::tree(
-            "kill9",
-            &[("first.bin", 7_000_001), ("empty", 0), ("sub/second.bin", 9_000_000), ("third", 77)],
-            41,
-        );
-        let torrent = Torrent::of(&content, PIECE_BYTES, None);
-        std::fs::write(folder.path().join("kill9.torrent"), &torrent.bytes).unwrap();
-        let seed = Seed::start(&torrent, &content, |wire| wire.serve_paced(RATE));
-        Rig { folder, content, torrent, seed }
-    }
-
-    fn out(&self) -> PathBuf {
-        self.folder.path().join("out")
-    }
-
-    fn bt_erl(&self) -> BtErl {
-        let home: &Path = self.folder.path();
-        BtErl::run(home, &home.join("kill9.torrent"), &self.out()).peers([self.seed.addr])
-    }
-
     /// Runs until `count` more pieces are reported as finished, then does `end` to it. Everything it reported up to its end counts.
-    fn run_until(&self, count: u64, end: impl FnOnce(support::bt_erl::Running) -> Ended) -> Ended {
+    fn run_until(&self, count: u32, end: impl FnOnce(support::bt_erl::Running) -> Ended) -> Ended {
         let mut run = self.bt_erl().start();
-        let deadline = Instant::now() + LIMIT;
-        for _ in 0..count {
-            while finished_piece(&run.event(deadline).expect("an event before the end")).is_none() {}
-        }
+        finish(&mut run, count);
         end(run)
     }
 
@@ -77,35 +41,25 @@ impl Rig {
         }
     }
 
-    /// The pieces that were asked for since the `from`th request.
-    fn requested_since(&self, from: usize) -> BTreeSet<u32> {
-        self.seed.log.seen().requests[from..].iter().map(|request| request.piece).collect()
-    }
-
-    fn requests(&self) -> usize {
-        self.seed.log.seen().requests.len()
-    }
-
     /// Runs to the end; `finished` is not fetched again.
     fn complete(&self, finished: &BTreeSet<u32>) {
-        let before = self.requests();
+        let before = self.requests().len();
         let ended = self.bt_erl().output(LIMIT);
-        ended.expect_code(0);
+        self.assert_right(&ended);
         let again: Vec<u32> = self.requested_since(before).intersection(finished).copied().collect();
         assert!(again.is_empty(), "finished pieces were fetched again: {again:?}");
-        assert_eq!(self.content.difference(&self.out()), None);
     }
 }
 
 #[test]
 fn a_download_killed_ten_times_completes_and_fetches_no_finished_piece_twice() {
-    let rig = Rig::new();
+    let rig = rig();
     let mut dice = Dice(support::env_number("BT_ERL_SEED", 9));
     let mut finished = BTreeSet::new();
     for life in 0..10 {
-        let before = rig.requests();
+        let before = rig.requests().len();
         // From right after the start to well into the work; ten lives together leave pieces for an eleventh.
-        let ended = rig.run_until(dice.between(0, 20), support::bt_erl::Running::kill_9);
+        let ended = rig.run_until(dice.between(0, 20) as u32, support::bt_erl::Running::kill_9);
         assert_eq!(ended.signal, Some(9), "it was killed: {}", ended.stderr);
         let again: Vec<u32> = rig.requested_since(before).intersection(&finished).copied().collect();
         assert!(again.is_empty(), "life {life} fetched finished pieces again: {again:?}");
@@ -120,7 +74,7 @@ fn a_download_killed_ten_times_completes_and_fetches_no_finished_piece_twice() {
 
 #[test]
 fn a_finished_piece_that_was_damaged_between_two_runs_is_fetched_again_and_no_other() {
-    let rig = Rig::new();
+    let rig = rig();
     let ended = rig.run_until(20, support::bt_erl::Running::kill_9);
     let mut finished = ended.finished();
     // A piece that lies in the first file alone, so that one write damages it.
@@ -128,20 +82,20 @@ fn a_finished_piece_that_was_damaged_between_two_runs_is_fetched_again_and_no_ot
         .iter()
         .find(|piece| u64::from(**piece + 1) * PIECE_BYTES < 7_000_000)
         .expect("a piece of the first file");
-    flip_a_byte(&rig.out().join("kill9/first.bin"), u64::from(victim) * PIECE_BYTES + 777);
+    flip(&rig.file("first.bin"), u64::from(victim) * PIECE_BYTES + 777);
     finished.remove(&victim);
-    let before = rig.requests();
+    let before = rig.requests().len();
     rig.complete(&finished);
     assert!(rig.requested_since(before).contains(&victim), "the damaged piece {victim} is fetched again");
 }
 
 #[test]
 fn a_file_that_was_removed_or_cut_between_two_runs_is_made_whole() {
-    let rig = Rig::new();
+    let rig = rig();
     rig.bt_erl().output(LIMIT).expect_code(0);
-    std::fs::remove_file(rig.out().join("kill9/sub/second.bin")).unwrap();
-    std::fs::remove_file(rig.out().join("kill9/empty")).unwrap();
-    let first = std::fs::OpenOptions::new().write(true).open(rig.out().join("kill9/first.bin")).unwrap();
+    std::fs::remove_file(rig.file("sub/second.bin")).unwrap();
+    std::fs::remove_file(rig.file("empty")).unwrap();
+    let first = std::fs::OpenOptions::new().write(true).open(rig.file("first.bin")).unwrap();
     first.set_len(3_000_000).unwrap();
     let whole: BTreeSet<u32> = (0..u32::try_from(3_000_000 / PIECE_BYTES).unwrap()).collect();
     rig.complete(&whole);
@@ -149,9 +103,9 @@ fn a_file_that_was_removed_or_cut_between_two_runs_is_made_whole() {
 
 #[test]
 fn a_file_that_is_longer_than_the_torrent_says_is_made_right() {
-    let rig = Rig::new();
+    let rig = rig();
     rig.bt_erl().output(LIMIT).expect_code(0);
-    let third = rig.out().join("kill9/third");
+    let third = rig.file("third");
     let longer = [std::fs::read(&third).unwrap(), vec![1; 1_000]].concat();
     std::fs::write(&third, longer).unwrap();
     rig.complete(&BTreeSet::from([0]));
@@ -159,18 +113,18 @@ fn a_file_that_is_longer_than_the_torrent_says_is_made_right() {
 
 #[test]
 fn a_second_run_of_a_complete_download_ends_at_once_without_any_peer() {
-    let rig = Rig::new();
+    let rig = rig();
     rig.content.write_below(&rig.out());
     let ended = rig.bt_erl().output(LIMIT);
     ended.expect_code(0);
-    assert_eq!(rig.requests(), 0, "nothing is fetched");
+    assert_eq!(rig.requests().len(), 0, "nothing is fetched");
     let events = ended.events();
     assert!(events.iter().any(|event| event["event"] == "complete"), "a complete event");
 }
 
 /// Ctrl-C and SIGTERM: out within five seconds, the right exit code, nothing finished lost.
 fn interrupted_by(signal: Signal, code: i32) {
-    let rig = Rig::new();
+    let rig = rig();
     let mut ended_after = Duration::ZERO;
     let ended = rig.run_until(15, |run| {
         run.signal(signal);
@@ -194,12 +148,4 @@ fn ctrl_c_ends_in_five_seconds_with_code_130_and_loses_no_finished_piece() {
 #[test]
 fn sigterm_ends_in_five_seconds_with_code_143_and_loses_no_finished_piece() {
     interrupted_by(Signal::TERM, 143);
-}
-
-fn flip_a_byte(file: &Path, at: u64) {
-    use std::os::unix::fs::FileExt;
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(file).unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
 }

@@ -11,61 +11,27 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use bt_erl::rt::spawn::block_on;
 use bt_erl::{BindTo, Config, Metainfo, Session, State, TorrentOptions};
 use supervisors::faults::{Plan, Point};
-use support::bt_erl::{BtErl, Running, finished_piece};
-use support::content::Content;
+use support::bt_erl::BtErl;
 use support::mount::Mount;
-use support::peer::Seed;
-use support::torrent::Torrent;
+use support::rig::{LIMIT, MIB, Rig, finish};
 use support::until;
 
-const LIMIT: Duration = Duration::from_secs(90);
-const PIECE_BYTES: u64 = 1 << 16;
-const MIB: u64 = 1 << 20;
-
-/// A torrent, a seed of it that gives `rate` bytes a second, and a folder to download into.
-struct Rig {
-    folder: tempfile::TempDir,
-    content: Content,
-    torrent: Torrent,
-    seed: Seed,
-}
-
 impl Rig {
-    fn new(files: &[(&str, u64)], rate: u64) -> Rig {
-        let folder = tempfile::tempdir().unwrap();
-        let content = Content::tree("room", files, 29);
-        let torrent = Torrent::of(&content, PIECE_BYTES, None);
-        std::fs::write(folder.path().join("room.torrent"), &torrent.bytes).unwrap();
-        let seed = Seed::start(&torrent, &content, move |wire| wire.serve_paced(rate));
-        Rig { folder, content, torrent, seed }
-    }
-
-    fn out(&self) -> PathBuf {
-        self.folder.path().join("out")
-    }
-
-    fn bt_erl(&self) -> BtErl {
-        let home: &Path = self.folder.path();
-        BtErl::run(home, &home.join("room.torrent"), &self.out()).peers([self.seed.addr]).args(["--preallocate"])
+    fn run(&self) -> BtErl {
+        self.bt_erl().args(["--preallocate"])
     }
 
     /// Bytes that a file takes on the disk, and its length; `None`: it is not there.
     fn taken(&self, name: &str) -> Option<(u64, u64)> {
-        let facts = std::fs::metadata(self.out().join("room").join(name)).ok()?;
+        let facts = std::fs::metadata(self.file(name)).ok()?;
         Some((facts.blocks() * 512, facts.len()))
     }
 
-    fn requested(&self) -> Vec<support::peer::Request> {
-        self.seed.log.seen().requests
-    }
-
-    /// As [`Rig::bt_erl`], as a torrent of a session in this process.
+    /// As [`Rig::run`], as a torrent of a session in this process.
     fn add(&self, session: &Session) -> bt_erl::Torrent {
         let options =
             TorrentOptions { peers: vec![self.seed.addr], preallocate: true, ..TorrentOptions::new(self.out()) };
@@ -83,26 +49,18 @@ fn reserving(file: &str, tasks: &str) -> supervisors::faults::Armed {
     Plan::new([Point::new("disk.reserve", tasks).unwrap().when("path", &format!("**/{file}"))]).arm()
 }
 
-/// Waits until so many more pieces are finished.
-fn finish(run: &mut Running, count: u32) {
-    let deadline = Instant::now() + LIMIT;
-    for _ in 0..count {
-        while finished_piece(&run.event(deadline).expect("an event before the end")).is_none() {}
-    }
-}
-
 #[test]
 fn wanted_files_have_their_room_before_anything_comes_and_skipped_ones_get_it_when_they_are_wanted() {
     let rig = Rig::new(&[("skipped.bin", 8 * MIB), ("wanted.bin", 16 * MIB), ("empty", 0)], MIB);
     let Some(_mount) = Mount::at("room before content", &rig.out(), 64 * MIB) else { return };
     let wanted = ["--only", "2,3"];
-    let mut run = rig.bt_erl().args(wanted).start();
+    let mut run = rig.run().args(wanted).start();
     run.until_event("checked", LIMIT);
     let (allocated, length) = rig.taken("wanted.bin").unwrap();
     assert!(allocated >= 16 * MIB && length < 16 * MIB, "{allocated} bytes for a file of {length}");
     assert_eq!((rig.taken("skipped.bin"), rig.taken("empty")), (None, Some((0, 0))));
     run.kill_9();
-    let mut run = rig.bt_erl().start();
+    let mut run = rig.run().start();
     run.until_event("checked", LIMIT);
     assert!(rig.taken("skipped.bin").unwrap().0 >= 8 * MIB);
 }
@@ -111,13 +69,10 @@ fn wanted_files_have_their_room_before_anything_comes_and_skipped_ones_get_it_wh
 fn a_full_disk_is_found_out_at_the_start_with_what_is_missing_and_waited_for() {
     let rig = Rig::new(&[("file.bin", 6 * MIB)], 64 * MIB);
     let Some(mount) = Mount::at("a disk without room", &rig.out(), 2 * MIB) else { return };
-    let mut run = rig.bt_erl().start();
+    let mut run = rig.run().start();
     let refused = run.until_event("disk", LIMIT);
     let message = refused["message"].as_str().unwrap();
-    assert!(
-        message.starts_with(&format!("cannot reserve room in {}: ", rig.out().join("room").display())),
-        "{message}"
-    );
+    assert!(message.starts_with(&format!("cannot reserve room in {}: ", rig.out().join("rig").display())), "{message}");
     assert!(message.contains("no space left; free 4 MiB more or choose another folder"), "{message}");
     run.until_event("checked", LIMIT);
     let paused = run.until_event("progress", LIMIT);
@@ -129,7 +84,7 @@ fn a_full_disk_is_found_out_at_the_start_with_what_is_missing_and_waited_for() {
     ended.expect_code(0);
     assert_eq!(rig.content.difference(&rig.out()), None);
     assert_eq!(ended.stderr.lines().filter(|line| line.contains("no space left")).count(), 1, "{}", ended.stderr);
-    let requests = rig.requested();
+    let requests = rig.requests();
     assert_eq!(requests.len(), requests.iter().collect::<BTreeSet<_>>().len(), "asked for twice");
 }
 
@@ -193,8 +148,8 @@ fn what_was_reserved_is_no_content_to_the_next_run_and_what_was_finished_is() {
         (&["--no-resume"], false),
     ];
     for (flags, killed) in lives {
-        let before = rig.requested().len();
-        let mut run = rig.bt_erl().args(flags).start();
+        let before = rig.requests().len();
+        let mut run = rig.run().args(flags).start();
         finish(&mut run, 9);
         let ended = if killed {
             run.kill_9()
@@ -202,11 +157,11 @@ fn what_was_reserved_is_no_content_to_the_next_run_and_what_was_finished_is() {
             run.signal(rustix::process::Signal::INT);
             run.end(LIMIT)
         };
-        let again: BTreeSet<_> = rig.requested()[before..].iter().map(|request| request.piece).collect();
+        let again: BTreeSet<_> = rig.requests()[before..].iter().map(|request| request.piece).collect();
         assert!(again.is_disjoint(&finished), "{flags:?}: {again:?} and {finished:?}");
         finished.extend(ended.finished());
     }
-    rig.bt_erl().output(LIMIT).expect_code(0);
+    rig.run().output(LIMIT).expect_code(0);
     assert_eq!(rig.content.difference(&rig.out()), None);
 }
 
@@ -214,9 +169,9 @@ fn what_was_reserved_is_no_content_to_the_next_run_and_what_was_finished_is() {
 #[test]
 fn a_file_that_is_whole_is_left_alone() {
     let rig = Rig::new(&[("file.bin", 3 * MIB)], 64 * MIB);
-    rig.bt_erl().output(LIMIT).expect_code(0);
-    let modified = || std::fs::metadata(rig.out().join("room/file.bin")).unwrap().modified().unwrap();
+    rig.run().output(LIMIT).expect_code(0);
+    let modified = || std::fs::metadata(rig.file("file.bin")).unwrap().modified().unwrap();
     let before = modified();
-    rig.bt_erl().output(LIMIT).expect_code(0);
+    rig.run().output(LIMIT).expect_code(0);
     assert_eq!(modified(), before);
 }

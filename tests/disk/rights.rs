@@ -69,7 +69,7 @@ fn a_right_that_was_taken_away_is_waited_for() {
     let mut bt_erl = rig.bt_erl().args(["--sequential", "--no-resume"]);
     if root {
         std::fs::set_permissions(rig.folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        for path in [rig.out(), rig.out().join("disk"), rig.file("sub")] {
+        for path in [rig.out(), rig.file(""), rig.file("sub")] {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         }
         bt_erl = bt_erl.run_as(NOBODY, rig.folder.path());

@@ -15,6 +15,7 @@ pub(crate) mod foreign;
 pub(crate) mod mount;
 pub(crate) mod peer;
 pub(crate) mod relay;
+pub(crate) mod rig;
 pub(crate) mod torrent;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
