@@ -236,6 +236,8 @@ pub(crate) struct Counts {
     pub(crate) resumed: AtomicBool,
     /// Records for the next run that were asked for so far.
     pub(crate) records: AtomicU64,
+    /// How often somebody took away what was on disk, so that a check had to begin again. Written by `store`.
+    pub(crate) losses: AtomicU64,
 }
 
 impl Counts {

@@ -6,64 +6,27 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use bt_erl::rt::spawn::block_on;
 use bt_erl::{BindTo, Config, Metainfo, Session, State, TorrentOptions};
 use supervisors::faults::{Plan, Point};
-use support::bt_erl::{BtErl, Ended, Running, finished_piece};
+use support::bt_erl::{BtErl, Ended};
 use support::content::Content;
 use support::peer::Seed;
+use support::rig::{LIMIT, MIB, PIECE_BYTES, Rig, finish, flip};
 use support::torrent::Torrent;
 use support::{Dice, free_port, loopback, until};
 
-const LIMIT: Duration = Duration::from_secs(90);
-const PIECE_BYTES: u64 = 1 << 16;
-const MIB: u64 = 1 << 20;
 const PARTS: [&str; 1] = ["--part-names"];
 
-/// A torrent, a seed of it that gives `rate` bytes a second, and a folder to download into.
-struct Rig {
-    folder: tempfile::TempDir,
-    content: Content,
-    torrent: Torrent,
-    seed: Seed,
-}
-
 impl Rig {
-    fn new(files: &[(&str, u64)], rate: u64) -> Rig {
-        let folder = tempfile::tempdir().unwrap();
-        let content = Content::tree("named", files, 23);
-        let torrent = Torrent::of(&content, PIECE_BYTES, None);
-        std::fs::write(folder.path().join("named.torrent"), &torrent.bytes).unwrap();
-        let seed = Seed::start(&torrent, &content, move |wire| wire.serve_paced(rate));
-        Rig { folder, content, torrent, seed }
-    }
-
-    fn out(&self) -> PathBuf {
-        self.folder.path().join("out")
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.out().join("named").join(name)
-    }
-
-    fn bt_erl(&self) -> BtErl {
-        let home: &Path = self.folder.path();
-        BtErl::run(home, &home.join("named.torrent"), &self.out()).peers([self.seed.addr])
-    }
-
     fn check(&self) -> Ended {
-        let home: &Path = self.folder.path();
-        let torrent = home.join("named.torrent");
-        let out = self.out();
-        BtErl::new(home, ["check".as_ref(), "--json".as_ref(), torrent.as_os_str(), "-d".as_ref(), out.as_os_str()])
-            .output(LIMIT)
-    }
-
-    fn requests(&self) -> Vec<support::peer::Request> {
-        self.seed.log.seen().requests
+        let (torrent, out) = (self.torrent_file(), self.out());
+        BtErl::new(
+            self.home(),
+            ["check".as_ref(), "--json".as_ref(), torrent.as_os_str(), "-d".as_ref(), out.as_os_str()],
+        )
+        .output(LIMIT)
     }
 
     /// The names in the torrent's folder, and in `sub` of it.
@@ -81,7 +44,7 @@ impl Rig {
     fn assert_named_right(&self) {
         let names = self.names();
         for (path, offset, length) in self.content.on_disk() {
-            let own = path.strip_prefix("named").unwrap().to_str().unwrap().to_owned();
+            let own = path.strip_prefix("rig").unwrap().to_str().unwrap().to_owned();
             if names.contains(&own) {
                 assert!(!names.contains(&format!("{own}.part")), "{own} is there twice: {names:?}");
                 let whole = self.content.difference_at(&self.out(), &[(path, offset, length)]);
@@ -91,18 +54,9 @@ impl Rig {
     }
 
     fn assert_complete(&self, ended: &Ended) {
-        ended.expect_code(0);
-        assert_eq!(self.content.difference(&self.out()), None);
+        self.assert_right(ended);
         let parts: Vec<_> = self.names().into_iter().filter(|name| name.ends_with(".part")).collect();
         assert!(parts.is_empty(), "{parts:?}");
-    }
-}
-
-/// Waits until so many more pieces are finished.
-fn finish(run: &mut Running, count: u32) {
-    let deadline = Instant::now() + LIMIT;
-    for _ in 0..count {
-        while finished_piece(&run.event(deadline).expect("an event before the end")).is_none() {}
     }
 }
 
@@ -213,6 +167,42 @@ fn a_name_that_somebody_took_meanwhile_is_not_taken_back() {
     rig.assert_complete(&run.end(LIMIT));
 }
 
+/// Browsers have such names, too.
+#[test]
+fn a_part_of_somebody_else_is_left_alone() {
+    let rig = Rig::new(&[("first.bin", MIB), ("second.bin", MIB)], 8 * MIB);
+    std::fs::create_dir(rig.file("")).unwrap();
+    let theirs = vec![7; 300_000];
+    std::fs::write(rig.file("first.bin.part"), &theirs).unwrap();
+    // In two runs: the second finds what the first has made of it.
+    let mut run = rig.bt_erl().args(PARTS).start();
+    finish(&mut run, 20);
+    let killed = run.kill_9();
+    let before = rig.requests().len();
+    let ended = rig.bt_erl().args(PARTS).output(LIMIT);
+    rig.assert_right(&ended);
+    assert!(killed.stderr.contains("first.bin.part holds no piece of this torrent and is left alone"));
+    assert_eq!(rig.names(), ["first.bin", "first.bin.part", "second.bin"].map(str::to_owned).into());
+    assert_eq!(std::fs::read(rig.file("first.bin.part")).unwrap(), theirs);
+    assert!(rig.requested_since(before).is_disjoint(&killed.finished()));
+}
+
+/// Blocks of incomplete pieces are all that it holds: the pieces are larger than the memory.
+#[test]
+fn a_part_that_the_last_run_began_is_ours_even_if_no_piece_of_it_is_right() {
+    let rig = Rig::of_pieces(4 * MIB, &[("file.bin", 10 * MIB)], 2 * MIB);
+    let flags = ["--part-names", "--memory", "2MiB"];
+    let run = rig.bt_erl().args(flags).start();
+    let blocks = || std::fs::metadata(rig.file("file.bin.part")).is_ok_and(|file| file.len() > 0).then_some(());
+    until("blocks on disk", LIMIT, blocks);
+    run.signal(rustix::process::Signal::INT);
+    assert_eq!(run.end(LIMIT).finished(), BTreeSet::new());
+    let mut run = rig.bt_erl().args(flags).start();
+    finish(&mut run, 1);
+    assert_eq!(rig.names(), ["file.bin.part".to_owned()].into());
+    rig.assert_complete(&run.end(LIMIT));
+}
+
 #[test]
 fn a_disk_that_refuses_to_rename_holds_up_completion_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
@@ -286,8 +276,8 @@ fn files_are_served_before_and_after_they_get_their_names() {
     let files: Vec<(&str, u64)> = files.iter().map(|(name, length)| (name.as_str(), *length)).collect();
     let rig = Rig::new(&files, 6 * MIB);
     let port = free_port();
-    let home: &Path = rig.folder.path();
-    let (torrent, second) = (home.join("named.torrent"), home.join("second"));
+    let (home, torrent) = (rig.home(), rig.torrent_file());
+    let second = home.join("second");
     // Few descriptors: files are closed and opened again all the time.
     let flags = ["--json", "--seed", "-p"].map(str::to_owned);
     let first = BtErl::new(home, ["run".as_ref(), torrent.as_os_str(), "-d".as_ref(), rig.out().as_os_str()]);
@@ -298,12 +288,4 @@ fn files_are_served_before_and_after_they_get_their_names() {
     first.signal(rustix::process::Signal::INT);
     first.end(LIMIT).expect_code(130);
     assert_eq!(rig.content.difference(&rig.out()), None);
-}
-
-fn flip(path: &Path, at: u64) {
-    use std::os::unix::fs::FileExt;
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
 }

@@ -1,7 +1,7 @@
 //! What the files are called: their own names when they are whole; until then, where the user wants it, the names of parts.
 //!
 //! A file that is there under its own name is the torrent's, and then a part beside it is not. A part is the torrent's, whoever began it,
-//! when a piece of it is right. No name is ever taken from another file.
+//! when a piece of it is right, when we have written to it, or when there is nothing in it. No name is ever taken from another file.
 
 use super::*;
 use crate::rt::files::Walk;
@@ -53,26 +53,44 @@ impl Content {
     /// Gives each file that is or will be written to the name that it should have while these pieces are finished; what cannot be
     /// renamed keeps the name that it has. Returns what was refused.
     pub(crate) fn settle_names(&self, have: &Bitfield) -> Vec<DiskError> {
+        let mut walk = self.folder.walk();
         let settled = self.touched().filter(|(position, _)| self.lengths[*position] > 0);
-        settled.filter_map(|(position, file)| self.settle(position, file, have).err()).collect()
+        settled.filter_map(|(position, file)| self.settle(&mut walk, position, file, have).err()).collect()
     }
 
-    fn settle(&self, position: usize, file: &PooledFile, have: &Bitfield) -> Result<(), DiskError> {
+    fn settle(
+        &self,
+        walk: &mut Walk<'_>,
+        position: usize,
+        file: &PooledFile,
+        have: &Bitfield,
+    ) -> Result<(), DiskError> {
         let whole = self.layout.is_whole(position, have);
         match (file.is_part(), self.new) {
             (true, _) if whole => self.end(position),
-            (true, NewName::Part) => Ok(()),
-            (true, NewName::Own) if self.layout.pieces_of_file(position).any(|piece| have.get(piece)) => {
-                file.take_own_name()
-            }
-            (true, NewName::Own) => {
-                log::warn!("{} holds no piece of this torrent and is left alone", file.path().display());
+            (true, new) if self.layout.pieces_of_file(position).any(|piece| have.get(piece)) => match new {
+                NewName::Own => file.take_own_name(),
+                NewName::Part => Ok(()),
+            },
+            (true, NewName::Part) if file.is_ours() || is_empty(walk, file)? => Ok(()),
+            (true, _) => {
+                log::warn!(
+                    "{} holds no piece of this torrent and is left alone; {} is written under its own name",
+                    file.path().display(),
+                    file.own_name()
+                );
                 file.leave_part();
                 Ok(())
             }
             (false, NewName::Part) if !whole => file.take_part_name(|path| self.parts.path(position, path)),
             (false, _) => Ok(()),
         }
+    }
+
+    /// The last run wrote to these files, whatever is in them now. `stamps`: how it left them.
+    pub(crate) fn claim(&self, stamps: &[Option<Stamp>]) {
+        let left = self.files.iter().zip(stamps).filter(|(_, stamp)| stamp.is_some());
+        left.filter_map(|(file, _)| file.as_ref()).for_each(PooledFile::claim);
     }
 
     /// What is left to do for a file that is whole: it gets its length, if it is wanted, and its name.
@@ -83,4 +101,10 @@ impl Content {
         }
         file.take_own_name()
     }
+}
+
+/// True when nobody has written anything to it.
+fn is_empty(walk: &mut Walk<'_>, file: &PooledFile) -> Result<bool, DiskError> {
+    let found = file.look(|components| walk.find(components))?;
+    Ok(found.is_none_or(|found| found.length == 0) || file.next_data(0)?.is_none())
 }

@@ -329,8 +329,7 @@ impl Client {
     /// Every piece is finished: the files are cut to their lengths before anybody is told.
     fn settle(&mut self) {
         if self.pieces.is_complete() {
-            let trim = file_worker::Trim::new(self.torrent.clone());
-            self.torrent.session.file_jobs.cast(file_worker::Msg::Trim(trim));
+            self.torrent.session.file_jobs.cast(file_worker::Msg::Trim(self.torrent.clone()));
         }
     }
 

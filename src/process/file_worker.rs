@@ -9,6 +9,7 @@ mod spill;
 
 use std::sync::Arc;
 
+use scopeguard::ScopeGuard;
 use supervisors::{Addr, BlockingProcess, Exit, fault_point};
 
 use super::piece_worker::Job;
@@ -19,7 +20,7 @@ use crate::rt::files::DiskError;
 use crate::tables::{SessionTable, TorrentTable, lock};
 
 pub(crate) use keep::Keep;
-pub(crate) use prepare::{Name, Prepare};
+pub(crate) use prepare::Name;
 pub(crate) use spill::{Spill, bytes_of};
 
 /// What a file worker is asked to do.
@@ -31,9 +32,9 @@ pub(crate) enum Msg {
     /// From `peer`: blocks that follow each other, to be sent to the other side.
     Read(Read),
     /// From `store`, at its start: make the empty files, see which pieces may be there.
-    Survey(Survey),
+    Survey(Arc<TorrentTable>),
     /// From `store`, when the check is over: give the files the names that they should have, and reserve room.
-    Prepare(Prepare),
+    Prepare(Arc<TorrentTable>),
     /// From `store`: files have become whole and should have their own names.
     Name(Name),
     /// From `store`, now and then and when it stops: write down how the torrent stands.
@@ -42,10 +43,10 @@ pub(crate) enum Msg {
     Look(Look),
     /// From `client`, when every piece is finished: cut files that are longer than the torrent says (left over from something else), and
     /// give all of them their own names.
-    Trim(Trim),
+    Trim(Arc<TorrentTable>),
 }
 
-/// A read for an upload; the answer goes back through `to`. If a worker crashes with it, it is asked again.
+/// A read for an upload; the answer goes back through `to`.
 pub(crate) struct Read {
     pub(crate) torrent: Arc<TorrentTable>,
     pub(crate) ranges: Vec<BlockRange>,
@@ -54,39 +55,9 @@ pub(crate) struct Read {
 
 impl Read {
     /// No blocks: they could not be read.
-    fn answer(mut self, blocks: Vec<Block>) {
+    fn answer(&mut self, blocks: Vec<Block>) {
         let ranges = std::mem::take(&mut self.ranges);
         let _ = self.to.cast(peer::Msg::Read { ranges, blocks });
-    }
-}
-
-impl Drop for Read {
-    fn drop(&mut self) {
-        if !self.ranges.is_empty() {
-            let (torrent, to) = (self.torrent.clone(), self.to.clone());
-            let again = Self { torrent, ranges: std::mem::take(&mut self.ranges), to };
-            self.torrent.session.file_jobs.cast(Msg::Read(again));
-        }
-    }
-}
-
-/// If a worker crashes with it, it is asked again.
-pub(crate) struct Survey {
-    torrent: Arc<TorrentTable>,
-    answered: bool,
-}
-
-impl Survey {
-    pub(crate) fn new(torrent: Arc<TorrentTable>) -> Self {
-        Self { torrent, answered: false }
-    }
-}
-
-impl Drop for Survey {
-    fn drop(&mut self) {
-        if !self.answered {
-            self.torrent.session.file_jobs.cast(Msg::Survey(Self::new(self.torrent.clone())));
-        }
     }
 }
 
@@ -111,26 +82,6 @@ impl Drop for Look {
     }
 }
 
-/// If a worker crashes with it, it is asked again.
-pub(crate) struct Trim {
-    torrent: Arc<TorrentTable>,
-    answered: bool,
-}
-
-impl Trim {
-    pub(crate) fn new(torrent: Arc<TorrentTable>) -> Self {
-        Self { torrent, answered: false }
-    }
-}
-
-impl Drop for Trim {
-    fn drop(&mut self) {
-        if !self.answered {
-            self.torrent.session.file_jobs.cast(Msg::Trim(Self::new(self.torrent.clone())));
-        }
-    }
-}
-
 /// The process body.
 pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
     process.shows(&session.file_jobs.mailbox);
@@ -138,30 +89,36 @@ pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
         match process.recv(&session.file_jobs.mailbox)? {
             Msg::Write(job) => write(job),
             Msg::Spill(spill) => spill.work(),
-            Msg::Read(read) => answer(session, read),
-            Msg::Survey(mut survey) => {
-                fault_point!("file_worker.survey");
-                let torrent = survey.torrent.clone();
-                let surveyed = look(&torrent);
-                survey.answered = true;
-                torrent.store.cast(surveyed);
-            }
-            Msg::Prepare(prepare) => prepare.work(),
-            Msg::Name(name) => name.work(),
+            Msg::Read(read) => or_again(session, read, Msg::Read, |read| answer(session, read)),
+            Msg::Survey(torrent) => or_again(session, torrent, Msg::Survey, |torrent| survey(torrent)),
+            Msg::Prepare(torrent) => or_again(session, torrent, Msg::Prepare, |torrent| prepare::prepare(torrent)),
+            Msg::Name(name) => or_again(session, name, Msg::Name, Name::work),
             Msg::Keep(keep) => keep.work(),
             Msg::Look(mut look) => {
                 look.found = look.torrent.content.find_again();
                 look.free = look.torrent.content.room(look.piece);
             }
-            Msg::Trim(mut trim) => {
-                fault_point!("file_worker.trim");
-                let have = lock(&trim.torrent.vault).have().clone();
-                let trimmed = trim.torrent.content.trim(&have);
-                trim.answered = true;
-                trim.torrent.store.cast(store::Msg::Trimmed { trimmed });
-            }
+            Msg::Trim(torrent) => or_again(session, torrent, Msg::Trim, |torrent| trim(torrent)),
         }
     }
+}
+
+/// Does `work` with `load`. If that crashes the worker, `load` is in the queue again.
+fn or_again<T>(session: &SessionTable, load: T, message: fn(T) -> Msg, work: impl FnOnce(&mut T)) {
+    let mut load = scopeguard::guard(load, |load| session.file_jobs.cast(message(load)));
+    work(&mut load);
+    ScopeGuard::into_inner(load);
+}
+
+fn survey(torrent: &TorrentTable) {
+    fault_point!("file_worker.survey");
+    torrent.store.cast(look(torrent));
+}
+
+fn trim(torrent: &TorrentTable) {
+    fault_point!("file_worker.trim");
+    let have = lock(&torrent.vault).have().clone();
+    torrent.store.cast(store::Msg::Trimmed { trimmed: torrent.content.trim(&have) });
 }
 
 /// What may be on disk, and what the last run left. Pieces that it vouches for are not looked at.
@@ -171,6 +128,9 @@ fn look(torrent: &TorrentTable) -> store::Msg {
         Err(error) => return store::Msg::Surveyed { found: Err(error), resumed: None },
     };
     let resumed = keep::load(torrent, &stamps).map(Box::new);
+    if let Some((record, _)) = resumed.as_deref() {
+        torrent.content.claim(&record.files);
+    }
     let known = resumed.as_ref().map(|resumed| &resumed.1.finished);
     let found = torrent.content.survey(&torrent.metainfo, &stamps, known);
     store::Msg::Surveyed { found, resumed }
@@ -191,7 +151,7 @@ pub(super) fn write(job: Job) {
     });
 }
 
-fn answer(session: &SessionTable, read: Read) {
+fn answer(session: &SessionTable, read: &mut Read) {
     let Some(first) = read.ranges.first() else { return };
     let piece = first.piece;
     fault_point!("file_worker.read", piece = piece);

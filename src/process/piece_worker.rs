@@ -76,12 +76,15 @@ impl Drop for Job {
 pub(crate) fn run(process: &BlockingProcess, session: &SessionTable) -> Exit {
     let mailbox = &session.piece_jobs.mailbox;
     process.shows(mailbox);
-    let mut next = None;
+    // Back in the queue if what is in hand crashes the worker: it had no part in that.
+    let mut next = scopeguard::guard(None, |next: Option<Msg>| {
+        next.into_iter().for_each(|message| session.piece_jobs.cast(message));
+    });
     loop {
         match next.take().map_or_else(|| process.recv(mailbox), Ok)? {
             Msg::Hash(job) => {
                 let mut jobs = vec![job];
-                next = join(&mut jobs, mailbox);
+                *next = join(&mut jobs, mailbox);
                 hash(jobs, session);
             }
             Msg::Check(check) => check.work(process)?,
@@ -144,10 +147,10 @@ fn judge(job: Job, found: Result<[u8; 20], DiskError>, session: &SessionTable) {
     let found = match found {
         Ok(found) => found,
         Err(error) => {
-            let whole = job.done();
-            return whole
-                .into_iter()
-                .for_each(|whole| torrent.store.cast(store::Msg::NotWritten { whole, error: error.clone() }));
+            if let Some(whole) = job.done() {
+                torrent.store.cast(store::Msg::NotWritten { whole, error });
+            }
+            return;
         }
     };
     let hashes = |whole: &_| {

@@ -43,12 +43,12 @@ pub(crate) enum Msg {
     Landed { piece: PieceIndex, blocks: Vec<(u32, Block)>, source: SocketAddr },
     /// From `piece_worker`: the piece failed its hash. `evidence`: when several sent it, what each of them sent.
     Bad { piece: PieceIndex, sources: Vec<SocketAddr>, evidence: Option<Evidence<SocketAddr>>, bytes: u64 },
-    /// From `piece_worker`, during the check: these pieces are on disk and whole, or not.
-    Checked { good: Vec<PieceIndex>, bad: Vec<PieceIndex> },
+    /// From `piece_worker`, during the check: these pieces are on disk and whole, or not. `losses`: what `counts` said when this was asked.
+    Checked { good: Vec<PieceIndex>, bad: Vec<PieceIndex>, losses: u64 },
     /// From a dying `piece_worker`: of these nobody knows yet.
-    Unchecked { pieces: Vec<PieceIndex> },
-    /// From `piece_worker`, during the check: the disk refused to be read.
-    NotChecked { piece: PieceIndex, error: DiskError },
+    Unchecked { pieces: Vec<PieceIndex>, losses: u64 },
+    /// From `piece_worker`, during the check: the disk refused to be read, or somebody takes the files away just now.
+    NotChecked { piece: PieceIndex, error: DiskError, losses: u64 },
     /// From `file_worker`: the pieces that may be on disk; the others need no check.
     /// `resumed`: what the last run left, and how far it can be believed.
     Surveyed { found: Result<Bitfield, DiskError>, resumed: Option<Box<(Resume, Trust)>> },
@@ -117,7 +117,7 @@ pub(crate) async fn run(process: Process, torrent: Arc<TorrentTable>) -> Exit {
     };
     lock(&torrent.vault).reclaim();
     if !torrent.checked.load(Ordering::Acquire) {
-        torrent.session.file_jobs.cast(file_worker::Msg::Survey(file_worker::Survey::new(torrent.clone())));
+        torrent.session.file_jobs.cast(file_worker::Msg::Survey(torrent.clone()));
     }
     let mut inbox = mailbox.stream();
     let mut shutdown = Box::pin(process.shutdown_requested()).fuse();
@@ -176,16 +176,16 @@ impl Store {
             }
             Msg::Spilled { piece, blocks, token } => {
                 let whole = lock(&self.torrent.vault).spilled(piece, &blocks, &token);
-                whole.into_iter().for_each(|whole| self.hash(whole));
+                whole.into_iter().for_each(|whole| self.hash(whole, 0));
                 self.torrent.client.cast(client::Msg::Spilled);
-                self.went_well(&Trial::Spill(Arc::as_ptr(&token).addr()));
+                self.went_well(&Trial::spill(&token));
             }
             Msg::NotSpilled { spill, lease, error } => self.refused(Work::Spill(spill, lease), &error),
             Msg::SpillReturned { spill, lease, crashes } if crashes < MAX_CRASHES => self.spill(spill, lease, crashes),
             Msg::SpillReturned { spill, .. } => {
                 log::error!("blocks of piece {} crashed {MAX_CRASHES} workers; it is fetched again", spill.piece);
                 self.give_up(spill.piece);
-                self.went_well(&Trial::Spill(Arc::as_ptr(&spill.token).addr()));
+                self.went_well(&Trial::spill(&spill.token));
             }
             Msg::Bad { piece, sources, evidence, bytes } => {
                 self.torrent.counts.wasted.bad.fetch_add(bytes, Ordering::Relaxed);
@@ -214,7 +214,10 @@ impl Store {
                 self.check_more();
             }
             Msg::Surveyed { found: Err(error), .. } => self.refused(Work::Survey, &error),
-            Msg::Checked { good, bad } => {
+            // Of files that are not there any more.
+            Msg::Checked { losses, .. } | Msg::Unchecked { losses, .. } | Msg::NotChecked { losses, .. }
+                if losses != self.torrent.counts.losses.load(Ordering::Acquire) => {}
+            Msg::Checked { good, bad, .. } => {
                 for piece in good.iter().chain(&bad) {
                     self.checking.remove(piece);
                     self.went_well(&Trial::Check(*piece));
@@ -222,14 +225,14 @@ impl Store {
                 good.into_iter().for_each(|piece| self.finish(piece));
                 self.check_more();
             }
-            Msg::Unchecked { pieces } => {
+            Msg::Unchecked { pieces, .. } => {
                 for piece in &pieces {
                     self.checking.remove(piece);
                 }
                 self.to_check.extend(pieces);
                 self.check_more();
             }
-            Msg::NotChecked { piece, error } => self.refused(Work::Check(piece), &error),
+            Msg::NotChecked { piece, error, .. } => self.refused(Work::Check(piece), &error),
             Msg::Prepared { prepared } => {
                 match prepared {
                     Ok(()) => self.went_well(&Trial::Prepare),
@@ -256,10 +259,7 @@ impl Store {
             Msg::Trimmed { trimmed: Err(error) } => self.refused(Work::Trim, &error),
             Msg::Room { found: Ok(()), free } => self.looked(free),
             Msg::Room { found: Err(error), .. } => self.lose(&error),
-            Msg::Returned { whole, crashes } if crashes < MAX_CRASHES => {
-                let job = Job::new(self.torrent.clone(), whole, crashes);
-                self.torrent.session.piece_jobs.cast(piece_worker::Msg::Hash(job));
-            }
+            Msg::Returned { whole, crashes } if crashes < MAX_CRASHES => self.hash(whole, crashes),
             Msg::Returned { whole, .. } => {
                 log::error!("piece {} crashed {MAX_CRASHES} workers; it is fetched again", whole.piece);
                 self.give_up(whole.piece);
@@ -284,7 +284,7 @@ impl Store {
             Put::Kept => self.torrent.client.cast(client::Msg::Landed { piece, blocks: numbers }),
             Put::Whole(whole) => {
                 self.torrent.client.cast(client::Msg::Landed { piece, blocks: numbers });
-                self.hash(whole);
+                self.hash(whole, 0);
             }
             Put::Spill(spill) => {
                 // Before the client hears that they are here, and takes them for no longer on their way.
@@ -295,8 +295,8 @@ impl Store {
         }
     }
 
-    fn hash(&self, whole: Whole<Block, SocketAddr>) {
-        let job = Job::new(self.torrent.clone(), whole, 0);
+    fn hash(&self, whole: Whole<Block, SocketAddr>, crashes: u32) {
+        let job = Job::new(self.torrent.clone(), whole, crashes);
         self.torrent.session.piece_jobs.cast(piece_worker::Msg::Hash(job));
     }
 
@@ -344,7 +344,7 @@ impl Store {
             let check = Check::new(self.torrent.clone(), pieces);
             self.torrent.session.piece_jobs.cast(piece_worker::Msg::Check(check));
         }
-        let over = self.surveyed && self.checking.is_empty() && self.to_check.is_empty();
+        let over = self.lost.is_none() && self.surveyed && self.checking.is_empty() && self.to_check.is_empty();
         if over && self.is_prepared() && !self.torrent.checked.swap(true, Ordering::AcqRel) {
             let finished = self.torrent.counts.pieces_finished.load(Ordering::Relaxed);
             *lock(&self.torrent.state) = State::Downloading;
@@ -362,8 +362,7 @@ impl Store {
             let needed = torrent.options.preallocate || torrent.content.may_rename();
             self.preparing = if needed { Preparing::Asked } else { Preparing::Done };
             if needed {
-                let prepare = file_worker::Prepare::new(torrent.clone());
-                torrent.session.file_jobs.cast(file_worker::Msg::Prepare(prepare));
+                torrent.session.file_jobs.cast(file_worker::Msg::Prepare(torrent.clone()));
             }
         }
         self.preparing == Preparing::Done
@@ -373,7 +372,7 @@ impl Store {
     fn name_whole_files(&self, piece: PieceIndex) {
         let files = self.torrent.content.whole_parts(piece, lock(&self.torrent.vault).have());
         if !files.is_empty() {
-            let name = file_worker::Name::new(self.torrent.clone(), files);
+            let name = file_worker::Name { torrent: self.torrent.clone(), files };
             self.torrent.session.file_jobs.cast(file_worker::Msg::Name(name));
         }
     }

@@ -103,6 +103,13 @@ struct Purse {
     reserved: AtomicU64,
 }
 
+impl Purse {
+    fn try_take(&self, bytes: u64) -> bool {
+        let fits = |reserved: u64| (reserved + bytes <= self.limit).then_some(reserved + bytes);
+        self.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok()
+    }
+}
+
 /// Bytes reserved from a [`Budget`]; given back when dropped.
 #[derive(Debug)]
 pub struct Lease {
@@ -118,9 +125,7 @@ impl Budget {
 
     /// Reserves `bytes` when they fit.
     pub fn try_reserve(&self, bytes: u64) -> Option<Lease> {
-        let fits = |reserved: u64| (reserved + bytes <= self.0.limit).then_some(reserved + bytes);
-        self.0.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
-        Some(Lease { bytes, purse: self.0.clone() })
+        self.0.try_take(bytes).then(|| Lease { bytes, purse: self.0.clone() })
     }
 
     /// True when so many bytes are too much to be held at once: with a few of them, nothing else would have room.
@@ -144,8 +149,7 @@ impl Lease {
 
     /// Grows by `bytes` if they fit.
     pub fn try_grow(&mut self, bytes: u64) -> bool {
-        let fits = |reserved: u64| (reserved + bytes <= self.purse.limit).then_some(reserved + bytes);
-        let grows = self.purse.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok();
+        let grows = self.purse.try_take(bytes);
         self.bytes += if grows { bytes } else { 0 };
         grows
     }

@@ -72,9 +72,11 @@ struct Facts {
     length: u64,
     /// No name leads to it any more.
     deleted: bool,
-    /// Device and number, where the system has them: two files never share them at one time.
-    id: Option<(u64, u64)>,
+    id: FileId,
 }
+
+/// Device and number, where the system has them: two files never share them at one time.
+type FileId = Option<(u64, u64)>;
 
 /// What stands under a name, symbolic links not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +86,7 @@ enum Kind {
         length: u64,
         modified: u64,
         allocated: u64,
+        id: FileId,
     },
     Folder,
     Symlink,

@@ -105,3 +105,39 @@ fn what_cannot_be_read_is_not_served_and_said_once_and_the_rest_goes_on() {
     }
     assert_eq!(unreadable, 1);
 }
+
+/// While the check goes on, and after a good part of the file was found right.
+#[test]
+fn a_file_that_is_shortened_while_it_is_checked_is_not_believed_where_it_was_right() {
+    let rig = Rig::of_pieces(MIB, &[("good.bin", 8 * MIB), ("bad.bin", 40 * MIB)], 64 * MIB);
+    rig.content.write_below(&rig.out());
+    let armed = Plan::new([Point::new("piece_worker.check", "hang").expect("good grammar").when("piece", "32")]).arm();
+    let session = session(64 * MIB);
+    let torrent = add(&session, &rig.torrent, &rig.out(), &rig.seed);
+    until("the first 32 pieces", LIMIT, || (torrent.progress().pieces_finished == 32).then_some(()));
+    let file = std::fs::OpenOptions::new().write(true).open(rig.file("bad.bin")).unwrap();
+    file.set_len(2 * MIB).unwrap();
+    drop(armed);
+    until("completion", LIMIT, || (torrent.progress().state == State::Complete).then_some(()));
+    block_on(session.stop());
+    assert_eq!(rig.content.difference(&rig.out()), None);
+    assert_eq!(rig.requested_since(0), (10..48).collect(), "what was there is not fetched");
+}
+
+/// After the check, before room is reserved for it.
+#[test]
+fn a_file_that_is_taken_away_before_it_gets_its_room_is_not_believed() {
+    let rig = Rig::new(&[("file.bin", 2 * MIB)], 64 * MIB);
+    std::fs::create_dir(rig.file("")).unwrap();
+    std::fs::write(rig.file("file.bin"), rig.content.bytes(0, 8 * PIECE_BYTES as usize)).unwrap();
+    let armed = Plan::new([Point::new("file_worker.prepare", "hang").expect("good grammar")]).arm();
+    let session = session(64 * MIB);
+    let options = TorrentOptions { peers: vec![rig.seed.addr], preallocate: true, ..TorrentOptions::new(rig.out()) };
+    let torrent = block_on(session.add(Metainfo::parse(&rig.torrent.bytes).unwrap(), options)).unwrap();
+    until("the check", LIMIT, || (torrent.progress().pieces_finished == 8).then_some(()));
+    std::fs::remove_file(rig.file("file.bin")).unwrap();
+    drop(armed);
+    until("completion", LIMIT, || (torrent.progress().state == State::Complete).then_some(()));
+    block_on(session.stop());
+    assert_eq!(rig.content.difference(&rig.out()), None);
+}

@@ -1,5 +1,9 @@
 //! Somebody else takes away or changes what was downloaded, while the download goes on.
 
+use bt_erl::rt::spawn::block_on;
+use bt_erl::{BindTo, Config, Metainfo, Session, State, TorrentOptions};
+use support::until;
+
 use super::*;
 
 const SLOW: u64 = 4 * MIB;
@@ -87,6 +91,33 @@ fn a_file_that_was_replaced_by_another_is_checked_and_mended() {
         std::fs::write(&other, vec![1; 2 << 20]).unwrap();
         std::fs::rename(other, rig.file("bad.bin")).unwrap();
     });
+}
+
+/// The record of an earlier run says how it stands, and nothing has had to look into it yet.
+#[test]
+fn a_file_that_nobody_has_opened_yet_is_missed_when_it_is_taken_away() {
+    let rig = Rig::new(&[("file.bin", 2 * MIB)], SLOW);
+    let state_dir = Some(rig.home().join("state"));
+    let config = Config { bind: BindTo::Loopback, ports: None, state_dir, ..Config::default() };
+    let options = TorrentOptions::new(rig.out());
+    let start = || {
+        let session = block_on(Session::start(config.clone())).unwrap();
+        let metainfo = Metainfo::parse(&rig.torrent.bytes).unwrap();
+        let torrent = block_on(session.add(metainfo, options.clone())).unwrap();
+        until("the check", LIMIT, || (torrent.progress().state == State::Downloading).then_some(()));
+        assert_eq!(torrent.progress().pieces_finished, 8);
+        (session, torrent)
+    };
+    std::fs::create_dir(rig.file("")).unwrap();
+    std::fs::write(rig.file("file.bin"), rig.content.bytes(0, 8 * PIECE_BYTES as usize)).unwrap();
+    let (session, _) = start();
+    block_on(session.stop());
+    let (session, torrent) = start();
+    std::fs::remove_file(rig.file("file.bin")).unwrap();
+    torrent.add_peer(rig.seed.addr);
+    until("completion", LIMIT, || (torrent.progress().state == State::Complete).then_some(()));
+    block_on(session.stop());
+    assert_eq!(rig.content.difference(&rig.out()), None);
 }
 
 #[test]

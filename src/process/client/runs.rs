@@ -30,7 +30,8 @@ impl Client {
             return;
         }
         let bytes = memory_of(self.layout.piece_length(piece));
-        match self.torrent.session.budget.try_reserve(bytes).filter(|_| !self.is_large(bytes)) {
+        let budget = &self.torrent.session.budget;
+        match (!budget.is_large(bytes)).then(|| budget.try_reserve(bytes)).flatten() {
             Some(lease) => drop(self.leases.insert(piece, lease)),
             None => self.spill(piece),
         }

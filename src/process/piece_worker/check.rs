@@ -25,6 +25,8 @@ const MOST_AT_ONCE: u64 = 1 << 20;
 /// Pieces to be read and hashed. If a worker crashes with them, the store hears of which ones nobody knows yet.
 pub(crate) struct Check {
     torrent: Arc<TorrentTable>,
+    /// How often the torrent had lost something when this was asked: answers to an older question are of no use.
+    losses: u64,
     begun: Option<Batch<DiskError>>,
     rest: Peekable<vec::IntoIter<PieceIndex>>,
     good: Vec<PieceIndex>,
@@ -34,7 +36,8 @@ pub(crate) struct Check {
 impl Check {
     pub(crate) fn new(torrent: Arc<TorrentTable>, pieces: Vec<PieceIndex>) -> Self {
         let rest = pieces.into_iter().peekable();
-        Self { torrent, begun: None, rest, good: Vec::new(), bad: Vec::new() }
+        let losses = torrent.counts.losses.load(Ordering::Acquire);
+        Self { torrent, losses, begun: None, rest, good: Vec::new(), bad: Vec::new() }
     }
 
     /// Pieces that make one job: a turn, or as many as are hashed side by side.
@@ -43,7 +46,7 @@ impl Check {
         (in_a_turn as usize).max(Lanes::width())
     }
 
-    /// Goes on for a turn. What is not there, or cannot be read because the disk is bad, is not right.
+    /// Goes on for a turn. What cannot be read because the disk is bad is not right.
     pub(super) fn work(mut self, process: &BlockingProcess) -> Result<(), ExitReason> {
         let (torrent, (mut memory, _lease), mut done) = (self.torrent.clone(), self.memory(), 0);
         while done < TURN_BYTES {
@@ -93,8 +96,9 @@ impl Check {
                     let right = hash == *torrent.metainfo.hashes.get(piece);
                     if right { &mut self.good } else { &mut self.bad }.push(piece);
                 }
-                Err(error) if error.is_refusal() => {
-                    torrent.store.cast(store::Msg::NotChecked { piece, error });
+                // It was there a moment ago: nobody knows what else of it has gone.
+                Err(error) if error.is_refusal() || error.content_lost() => {
+                    torrent.store.cast(store::Msg::NotChecked { piece, error, losses: self.losses });
                 }
                 Err(_) => self.bad.push(piece),
             }
@@ -105,7 +109,7 @@ impl Check {
     fn answer(&mut self) {
         let (good, bad) = (std::mem::take(&mut self.good), std::mem::take(&mut self.bad));
         if !good.is_empty() || !bad.is_empty() {
-            self.torrent.store.cast(store::Msg::Checked { good, bad });
+            self.torrent.store.cast(store::Msg::Checked { good, bad, losses: self.losses });
         }
     }
 }
@@ -116,7 +120,7 @@ impl Drop for Check {
         let begun = self.begun.iter().flat_map(Batch::pieces);
         let pieces: Vec<PieceIndex> = begun.chain(self.rest.by_ref()).collect();
         if !pieces.is_empty() {
-            self.torrent.store.cast(store::Msg::Unchecked { pieces });
+            self.torrent.store.cast(store::Msg::Unchecked { pieces, losses: self.losses });
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::events::DiskChange;
-use crate::process::file_worker::{Look, Prepare, Survey, Trim};
+use crate::process::file_worker::Look;
 use crate::protocol::BLOCK_BYTES;
 use crate::tables::Paused;
 
@@ -105,6 +105,10 @@ impl Store {
             }
             return;
         }
+        // The next incarnation does the same when it has looked what is left.
+        if error.content_lost() && matches!(work, Work::Check(_) | Work::Prepare) {
+            return self.lose(error);
+        }
         let tried = self.refused.trial.as_ref() == Some(&work.trial());
         if tried {
             self.refused.trial = None;
@@ -170,13 +174,13 @@ impl Store {
         let (torrent, session) = (self.torrent.clone(), &self.torrent.session);
         self.refused.trial = Some(work.trial());
         match work {
-            Work::Write(whole) if whole.is_on_disk() => self.hash(whole),
+            Work::Write(whole) if whole.is_on_disk() => self.hash(whole, 0),
             Work::Spill(spill, lease) => self.spill(spill, lease, 0),
             Work::Write(whole) => session.file_jobs.cast(file_worker::Msg::Write(Job::new(torrent, whole, 0))),
             Work::Check(piece) => session.piece_jobs.cast(piece_worker::Msg::Check(Check::new(torrent, vec![piece]))),
-            Work::Survey => session.file_jobs.cast(file_worker::Msg::Survey(Survey::new(torrent))),
-            Work::Prepare => session.file_jobs.cast(file_worker::Msg::Prepare(Prepare::new(torrent))),
-            Work::Trim => session.file_jobs.cast(file_worker::Msg::Trim(Trim::new(torrent))),
+            Work::Survey => session.file_jobs.cast(file_worker::Msg::Survey(torrent)),
+            Work::Prepare => session.file_jobs.cast(file_worker::Msg::Prepare(torrent)),
+            Work::Trim => session.file_jobs.cast(file_worker::Msg::Trim(torrent)),
         }
     }
 
@@ -228,6 +232,7 @@ impl Store {
         self.forget(pieces.map(PieceIndex));
         *lock(&self.torrent.state) = State::Checking;
         self.torrent.checked.store(false, Ordering::Release);
+        self.torrent.counts.losses.fetch_add(1, Ordering::AcqRel);
         self.lost = Some(error.clone());
     }
 
@@ -299,12 +304,18 @@ impl Work {
     fn trial(&self) -> Trial {
         match self {
             Self::Write(whole) => Trial::Write(whole.piece),
-            Self::Spill(spill, _) => Trial::Spill(Arc::as_ptr(&spill.token).addr()),
+            Self::Spill(spill, _) => Trial::spill(&spill.token),
             Self::Check(piece) => Trial::Check(*piece),
             Self::Survey => Trial::Survey,
             Self::Prepare => Trial::Prepare,
             Self::Trim => Trial::Trim,
         }
+    }
+}
+
+impl Trial {
+    pub(super) fn spill(token: &Arc<()>) -> Self {
+        Self::Spill(Arc::as_ptr(token).addr())
     }
 }
 
@@ -315,10 +326,7 @@ impl Drop for Store {
             match work {
                 Work::Write(whole) => self.torrent.store.cast(Msg::Returned { whole, crashes: 0 }),
                 Work::Spill(spill, lease) => self.torrent.store.cast(Msg::SpillReturned { spill, lease, crashes: 0 }),
-                Work::Prepare => {
-                    let prepare = Prepare::new(self.torrent.clone());
-                    self.torrent.session.file_jobs.cast(file_worker::Msg::Prepare(prepare));
-                }
+                Work::Prepare => self.torrent.session.file_jobs.cast(file_worker::Msg::Prepare(self.torrent.clone())),
                 Work::Check(_) | Work::Survey | Work::Trim => {}
             }
         }

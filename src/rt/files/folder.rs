@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::system::Dir;
-use super::{Access, DiskError, DiskFault, Kind, Walk};
+use super::{Access, DiskError, DiskFault, FileId, Kind, Walk};
 
 /// A file as it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Found {
     pub modified: u64,
     /// Bytes of the disk that it takes, where the system tells; otherwise its length.
     pub allocated: u64,
+    /// Which file it is.
+    pub(super) id: FileId,
 }
 
 /// An open folder. Stays the same folder when it is renamed.
@@ -132,7 +134,7 @@ impl Folder {
 
     pub(super) fn found(dir: &Dir, name: &str) -> Result<Option<Found>, DiskFault> {
         match dir.kind(name).map_err(DiskFault::from) {
-            Ok(Kind::File { length, modified, allocated }) => Ok(Some(Found { length, modified, allocated })),
+            Ok(Kind::File { length, modified, allocated, id }) => Ok(Some(Found { length, modified, allocated, id })),
             Ok(Kind::Symlink) => Err(DiskFault::Symlink),
             Ok(Kind::Folder | Kind::Other) => Err(DiskFault::NotAFile),
             Err(DiskFault::Missing) => Ok(None),

@@ -60,7 +60,8 @@ impl Dir {
                 let nanos = stat.st_mtime_nsec;
                 let modified = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
                 let [length, blocks] = [stat.st_size, stat.st_blocks].map(|n| u64::try_from(n).unwrap_or(0));
-                Kind::File { length, modified, allocated: blocks.saturating_mul(512) }
+                let id = Some((stat.st_dev, stat.st_ino));
+                Kind::File { length, modified, allocated: blocks.saturating_mul(512), id }
             }
             FileType::Directory => Kind::Folder,
             FileType::Symlink => Kind::Symlink,
@@ -86,10 +87,12 @@ impl Dir {
     }
 
     /// Where the file system knows no such renaming (NFS is one): a second name, which is made only if nothing has it; then the first one
-    /// goes. Where it knows no second names either, somebody else could take `to` between the look and the renaming.
+    /// goes. `to` may be that second name already: the answer was lost, or we were killed in between. Where the file system knows no
+    /// second names either, somebody else could take `to` between the look and the renaming.
     pub(super) fn rename_in_steps(&self, from: &str, to: &str) -> io::Result<()> {
         match rustix::fs::linkat(&self.0, from, &self.0, to, AtFlags::empty()) {
             Ok(()) => self.remove(from),
+            Err(Errno::EXIST) if self.is_one_file(from, to)? => self.remove(from),
             Err(Errno::PERM | Errno::NOSYS | Errno::NOTSUP) => match self.kind(to) {
                 Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => self.rename(from, to),
@@ -97,6 +100,12 @@ impl Dir {
             },
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn is_one_file(&self, from: &str, to: &str) -> io::Result<bool> {
+        let id = |name| Ok::<_, io::Error>(if let Kind::File { id, .. } = self.kind(name)? { id } else { None });
+        let (from, to) = (id(from)?, id(to)?);
+        Ok(from.is_some() && from == to)
     }
 
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Access, DiskFault, Folder, PooledFile, system};
+use super::{Access, DiskFault, FileId, Folder, PooledFile, system};
 
 /// Keeps files open, but not too many.
 #[derive(Debug)]
@@ -91,8 +91,8 @@ struct Slot {
 #[derive(Debug, Default)]
 struct State {
     open: Option<(Arc<File>, Access)>,
-    /// Which file the name led to when it was first opened; `None` when it never was, or was found to be another one.
-    id: Option<Option<(u64, u64)>>,
+    /// Which file the name led to when it was first seen; `None` when it never was, or was found to be another one.
+    id: Option<FileId>,
 }
 
 enum Opened {
@@ -188,7 +188,18 @@ impl Place {
         work()
     }
 
-    /// It was opened, and has not been found to be another one.
+    /// Somebody has looked where the name leads; `None`: to nothing. From now on it has to be this file, and what was seen before stays
+    /// so: a file that is another one now has vanished, and who uses it next is told.
+    pub(super) fn saw(&self, file: Option<FileId>) {
+        let mut state = lock(&self.slot.state);
+        match file {
+            Some(file) => _ = state.id.get_or_insert(file),
+            None if state.open.is_none() => state.id = None,
+            None => {}
+        }
+    }
+
+    /// It was seen, and has not been found to be another one.
     pub(super) fn is_known(&self) -> bool {
         lock(&self.slot.state).id.is_some()
     }

@@ -45,6 +45,8 @@ struct Inner {
     part: OnceLock<Vec<String>>,
     is_part: AtomicBool,
     place: Place,
+    /// We have written to it, now or in an earlier run.
+    ours: AtomicBool,
     /// The file is at least this long, because we made it so.
     reached: AtomicU64,
     /// Bytes were written since the file was last synced.
@@ -61,6 +63,7 @@ impl PooledFile {
             part: OnceLock::new(),
             is_part: AtomicBool::new(false),
             place,
+            ours: AtomicBool::new(false),
             reached: AtomicU64::new(0),
             unsynced: AtomicBool::new(false),
             doubtful: AtomicBool::new(false),
@@ -75,6 +78,11 @@ impl PooledFile {
     /// The components below its folder, as it is called now.
     pub fn components(&self) -> &[String] {
         self.0.part.get().filter(|_| self.is_part()).unwrap_or(&self.0.components)
+    }
+
+    /// What the file is called when it is whole.
+    pub fn own_name(&self) -> &str {
+        self.0.components.last().map_or("", String::as_str)
     }
 
     /// The length in bytes; `None` when there is no such file.
@@ -145,6 +153,16 @@ impl PooledFile {
         synced
     }
 
+    /// An earlier run has written to the file.
+    pub fn claim(&self) {
+        self.0.ours.store(true, Ordering::Release);
+    }
+
+    /// True when we have written to the file, now or in an earlier run.
+    pub fn is_ours(&self) -> bool {
+        self.0.ours.load(Ordering::Acquire)
+    }
+
     /// True when the file was there at some time, as far as we know.
     pub fn was_there(&self) -> bool {
         self.0.place.is_known()
@@ -198,6 +216,7 @@ impl PooledFile {
             .map_err(|fault| self.error("write", io::Error::from(fault)))?;
         let file = self.opened("write", Access::Create)?;
         self.check_untouched(&file)?;
+        self.0.ours.store(true, Ordering::Release);
         self.0.unsynced.store(true, Ordering::Release);
         IoSlice::advance_slices(&mut bufs, 0);
         while !bufs.is_empty() {

@@ -51,7 +51,7 @@ impl Dir {
             kind if kind.is_file() => {
                 let since = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
                 let modified = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-                Kind::File { length: metadata.len(), modified, allocated: metadata.len() }
+                Kind::File { length: metadata.len(), modified, allocated: metadata.len(), id: None }
             }
             kind if kind.is_dir() => Kind::Folder,
             kind if kind.is_symlink() => Kind::Symlink,

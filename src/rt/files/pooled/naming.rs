@@ -39,6 +39,7 @@ impl PooledFile {
     }
 
     /// Finds the file under its own name, otherwise under the one that `part` makes of that; `None` when it is under neither, and is `new`.
+    /// The file that is found is the one that is meant from now on.
     pub fn find_name(
         &self,
         walk: &mut Walk<'_>,
@@ -55,6 +56,9 @@ impl PooledFile {
         };
         if self.is_part() != was_part {
             self.forget();
+        }
+        if let Ok(found) = &found {
+            self.0.place.saw(found.map(|found| found.id));
         }
         found
     }
