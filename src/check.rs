@@ -2,6 +2,7 @@
 //!
 //! Needs no session. A download checks by itself when it starts.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,6 +39,11 @@ pub enum FileState {
     },
     /// It is not there.
     Missing,
+    /// It is there, and the operating system or the disk does not let it be read.
+    Unreadable {
+        /// What was answered, and what to do.
+        error: DiskError,
+    },
 }
 
 /// One file of the torrent, pad files left out.
@@ -65,11 +71,19 @@ pub async fn check(
     let content = Arc::new(content);
     let layout = &metainfo.layout;
     let mut right = Bitfield::new(layout.pieces());
+    let mut unreadable = HashMap::new();
     for (piece, hash) in hash_all(layout, &progress, OnError::GoOn, || content.clone()).await {
-        if hash.is_ok_and(|hash| hash == *metainfo.hashes.get(piece)) {
-            right.set(piece.0);
+        match hash {
+            Ok(hash) if hash == *metainfo.hashes.get(piece) => _ = right.set(piece.0),
+            // Missing, or too short: the stamps say so.
+            Err(error) if !error.content_lost() && !unreadable.contains_key(&error.path) => {
+                unreadable.insert(error.path.clone(), error);
+            }
+            Ok(_) | Err(_) => {}
         }
     }
+    let mut unreadable: HashMap<usize, DiskError> =
+        unreadable.into_values().filter_map(|error| Some((content.file_at(&error.path)?, error))).collect();
     let stamps = {
         let content = content.clone();
         spawn::blocking(move || content.stamps()).await?
@@ -80,6 +94,7 @@ pub async fn check(
         let (of, good) = (pieces.len() as u32, pieces.filter(|piece| right.get(*piece)).count() as u32);
         let state = match found {
             None => FileState::Missing,
+            Some(_) if let Some(error) = unreadable.remove(&number) => FileState::Unreadable { error },
             Some(_) if good < of => FileState::Partial { right: good, of },
             Some(_) if let Some(name) = content.part_name(number) => FileState::PartName { name: name.to_owned() },
             Some(found) if found.length > file.length => FileState::TooLong { found: found.length },

@@ -19,7 +19,7 @@ use crate::hashing::Source;
 use crate::protocol::metainfo::PartNames;
 use crate::protocol::resume::Stamp;
 use crate::protocol::{Bitfield, FileRange, Layout, Metainfo, PieceIndex, Selection};
-use crate::rt::files::{DiskError, DiskFault, FilePool, Folder, Found, NewName, PooledFile};
+use crate::rt::files::{DiskError, DiskFault, FilePool, Folder, Found, NewName, PooledFile, Walk};
 
 /// The files of one torrent.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Content {
         let mut walk = content.folder.walk();
         for (position, file) in content.touched() {
             let (length, wanted) = (content.lengths[position], selection.wants_file(position));
-            let found = content.find_name(&mut walk, position, file)?.map(|found| found.length);
+            let found = content.find_name(&mut walk, position, file)?.0.map(|found| found.length());
             match found {
                 None => walk.check_makeable(file.components())?,
                 Some(found) if found < length => content.folder.check_writable(file.components())?,
@@ -69,7 +69,7 @@ impl Content {
     pub(crate) fn open_to_read(metainfo: &Metainfo, dir: &Path, pool: &Arc<FilePool>) -> Result<Self, DiskError> {
         let (folder, all) = (Folder::open_existing(dir)?, Selection::all(&metainfo.layout));
         let content = Self::below(folder, metainfo, all, pool, NewName::Own);
-        content.find_names()?;
+        content.find_names(&mut Vec::new())?;
         Ok(content)
     }
 
@@ -110,18 +110,31 @@ impl Content {
 
     /// How each file stands; `None` where there is none, and for pad files. An error when the download folder itself was deleted.
     pub(crate) fn stamps(&self) -> Result<Vec<Option<Stamp>>, DiskError> {
+        self.each_file(|walk, _, file| Ok(find(walk, file)?.map(stamp_of)))
+    }
+
+    /// As [`stamps`](Self::stamps). Files that are not as we left them are noted in `lost`, once: what is opened next is what is there now.
+    pub(crate) fn stamps_and_losses(&self, lost: &mut Vec<Loss>) -> Result<Vec<Option<Stamp>>, DiskError> {
+        self.each_file(|walk, position, file| {
+            let (found, same) = file.look_back(|| find(walk, file))?;
+            if !same {
+                lost.push(Loss::of(position, file, found));
+            }
+            Ok(found.map(stamp_of))
+        })
+    }
+
+    fn each_file<T>(
+        &self,
+        mut see: impl FnMut(&mut Walk<'_>, usize, &PooledFile) -> Result<Option<T>, DiskError>,
+    ) -> Result<Vec<Option<T>>, DiskError> {
         self.folder.check_there()?;
         let mut walk = self.folder.walk();
-        let mut stamp = |file: &Option<PooledFile>| -> Result<Option<Stamp>, DiskError> {
-            let Some(file) = file else { return Ok(None) };
-            let found = match file.look(|components| walk.find(components)) {
-                // Others of this pool are in the way, and may be closed.
-                Err(DiskError { fault: DiskFault::TooManyOpenFiles, .. }) => file.find(),
-                found => found,
-            };
-            Ok(found?.map(stamp_of))
+        let mut see = |(position, file): (usize, &Option<PooledFile>)| match file {
+            Some(file) => see(&mut walk, position, file),
+            None => Ok(None),
         };
-        self.files.iter().map(&mut stamp).collect()
+        self.files.iter().enumerate().map(&mut see).collect()
     }
 
     /// Waits until everything written so far is on the disk itself.
@@ -275,10 +288,17 @@ impl Content {
     }
 
     /// Cuts wanted files that are longer than the torrent says (left over from something else) to their length, and gives all that are
-    /// whole their own names. `have`: the finished pieces, among them all that are wanted.
-    pub(crate) fn trim(&self, have: &Bitfield) -> Result<(), DiskError> {
-        let mut whole = self.touched().filter(|(position, _)| self.layout.is_whole(*position, have));
-        whole.try_for_each(|(position, _)| self.end(position))
+    /// whole their own names. `have`: the finished pieces, among them all that are wanted. Does nothing when files are not as we left
+    /// them, which are noted in `lost`.
+    pub(crate) fn trim(&self, have: &Bitfield, lost: &mut Vec<Loss>) -> Result<(), DiskError> {
+        let stamps = self.stamps_and_losses(lost)?;
+        if !lost.is_empty() {
+            return Ok(());
+        }
+        for (position, file) in self.touched().filter(|(position, _)| self.layout.is_whole(*position, have)) {
+            self.end(position, file, stamps[position].map(|stamp| stamp.length))?;
+        }
+        Ok(())
     }
 
     /// Waits until everything written is on the disk itself, and closes the files.
@@ -301,8 +321,32 @@ impl<C: Deref<Target = Content>> Source for C {
     }
 }
 
+/// A file that is not as we left it.
+#[derive(Debug)]
+pub(crate) struct Loss {
+    /// Its position.
+    pub(crate) file: usize,
+    pub(crate) error: DiskError,
+}
+
+impl Loss {
+    fn of(position: usize, file: &PooledFile, found: Option<Found>) -> Self {
+        let fault = if found.is_some() { DiskFault::Changed } else { DiskFault::Vanished };
+        Self { file: position, error: DiskError { doing: "trust", path: file.path(), fault } }
+    }
+}
+
+/// Under the name that it has now.
+fn find(walk: &mut Walk<'_>, file: &PooledFile) -> Result<Option<Found>, DiskError> {
+    match file.look(|components| walk.find(components)) {
+        // Others of this pool are in the way, and may be closed.
+        Err(DiskError { fault: DiskFault::TooManyOpenFiles, .. }) => file.find(),
+        found => found,
+    }
+}
+
 fn stamp_of(found: Found) -> Stamp {
-    Stamp { length: found.length, modified: found.modified }
+    Stamp { length: found.length(), modified: found.modified() }
 }
 
 /// Where the data of a file is, found out once per run of it and not once per piece.

@@ -166,6 +166,28 @@ fn nothing_is_written_when_nothing_has_changed() {
     assert_eq!(written(), before);
 }
 
+/// While the torrent was seeded; and the totals make another record.
+#[test]
+fn a_file_that_somebody_changed_during_the_run_is_not_on_record_as_it_is_now() {
+    let rig = Rig::new();
+    let seed = rig.seed(1 << 30);
+    let state_dir = Some(rig.folder.path().join("state"));
+    let config = Config { bind: BindTo::Loopback, ports: Some(0..=0), state_dir, ..Config::default() };
+    let session = block_on(Session::start(config)).unwrap();
+    let options = TorrentOptions { peers: vec![seed.addr], ..TorrentOptions::new(rig.out()) };
+    let torrent = block_on(session.add(Metainfo::parse(&rig.torrent.bytes).unwrap(), options)).unwrap();
+    until("completion", LIMIT, || (torrent.progress().state == State::Complete).then_some(()));
+    until("the record of that", LIMIT, || rig.record().exists().then_some(()));
+    change(&rig.file("second"), 5, false);
+    let port = session.local_port().expect("it listens");
+    let caller = support::caller::Caller::new(support::loopback(port), &rig.torrent, &rig.content);
+    let mut wire = caller.call_with_nothing().unwrap();
+    wire.message(2, &[]).unwrap();
+    wire.fetch(0..3).unwrap();
+    block_on(session.stop());
+    assert_eq!(rig.finished_at_start(), pieces(&rig) - 1, "it was believed");
+}
+
 #[test]
 fn what_is_complete_is_on_record_while_the_session_runs_on() {
     let rig = Rig::new();

@@ -31,8 +31,11 @@ struct Report {
 struct FileReport {
     path: String,
     length: u64,
-    /// `whole`, `too long`, `part name`, `partial` or `missing`.
+    /// `whole`, `too long`, `part name`, `partial`, `missing` or `unreadable`.
     state: &'static str,
+    /// Why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 /// Runs the command to its end.
@@ -61,6 +64,10 @@ async fn look(args: &CheckArgs, screen: &Screen) -> Result<Ending, Fault> {
             path: file.path.join("/"),
             length: file.length,
             state: word(&file.state),
+            reason: match &file.state {
+                FileState::Unreadable { error } => Some(error.fault.to_string()),
+                _ => None,
+            },
         });
         let report = Report { whole, pieces, right, files: files.collect() };
         serde_json::to_string(&report).map(|json| json + "\n").map_err(io::Error::from)
@@ -81,6 +88,7 @@ fn word(state: &FileState) -> &'static str {
         FileState::PartName { .. } => "part name",
         FileState::Partial { .. } => "partial",
         FileState::Missing => "missing",
+        FileState::Unreadable { .. } => "unreadable",
     }
 }
 
@@ -101,6 +109,7 @@ fn table(files: &[CheckedFile], right: u32, pieces: u32, dir: &str, paint: Paint
                 format!("right, and still called {}; \"bt-erl run\" gives it its name", clean(name))
             }
             FileState::Missing => "missing".to_owned(),
+            FileState::Unreadable { error } => error.fault.to_string(),
             FileState::Whole => String::new(),
         };
         text.push_str(&format!("{}: {}\n", clean(&file.path.join("/")), paint.yellow(what)));

@@ -4,18 +4,17 @@
 //! when a piece of it is right, when we have written to it, or when there is nothing in it. No name is ever taken from another file.
 
 use super::*;
-use crate::rt::files::Walk;
 
 impl Content {
-    /// Finds each file under one of its names, and says how it stands, as [`stamps`](Self::stamps) does.
-    pub(crate) fn find_names(&self) -> Result<Vec<Option<Stamp>>, DiskError> {
-        self.folder.check_there()?;
-        let mut walk = self.folder.walk();
-        let mut stamp = |(position, file): (usize, &Option<PooledFile>)| -> Result<Option<Stamp>, DiskError> {
-            let Some(file) = file else { return Ok(None) };
-            Ok(self.find_name(&mut walk, position, file)?.map(stamp_of))
-        };
-        self.files.iter().enumerate().map(&mut stamp).collect()
+    /// Finds each file under one of its names, and says how it stands, as [`stamps_and_losses`](Self::stamps_and_losses) does.
+    pub(crate) fn find_names(&self, lost: &mut Vec<Loss>) -> Result<Vec<Option<Stamp>>, DiskError> {
+        self.each_file(|walk, position, file| {
+            let (found, same) = self.find_name(walk, position, file)?;
+            if !same {
+                lost.push(Loss::of(position, file, found));
+            }
+            Ok(found.map(stamp_of))
+        })
     }
 
     pub(super) fn find_name(
@@ -23,10 +22,10 @@ impl Content {
         walk: &mut Walk<'_>,
         position: usize,
         file: &PooledFile,
-    ) -> Result<Option<Found>, DiskError> {
+    ) -> Result<(Option<Found>, bool), DiskError> {
         // An empty file is whole when it is made.
         if self.lengths[position] == 0 {
-            return walk.find(file.components());
+            return Ok((walk.find(file.components())?, true));
         }
         file.find_name(walk, |path| self.parts.path(position, path), self.new)
     }
@@ -67,7 +66,7 @@ impl Content {
     ) -> Result<(), DiskError> {
         let whole = self.layout.is_whole(position, have);
         match (file.is_part(), self.new) {
-            (true, _) if whole => self.end(position),
+            (true, _) if whole => self.end(position, file, file.length()?),
             (true, new) if self.layout.pieces_of_file(position).any(|piece| have.get(piece)) => match new {
                 NewName::Own => file.take_own_name(),
                 NewName::Part => Ok(()),
@@ -93,10 +92,16 @@ impl Content {
         left.filter_map(|(file, _)| file.as_ref()).for_each(PooledFile::claim);
     }
 
-    /// What is left to do for a file that is whole: it gets its length, if it is wanted, and its name.
-    pub(crate) fn end(&self, position: usize) -> Result<(), DiskError> {
-        let (Some(Some(file)), length) = (self.files.get(position), self.lengths[position]) else { return Ok(()) };
-        if self.selection.wants_file(position) && file.length()?.is_some_and(|found| found > length) {
+    /// What is left to do for a file that has become whole.
+    pub(crate) fn end_file(&self, position: usize) -> Result<(), DiskError> {
+        let Some(Some(file)) = self.files.get(position) else { return Ok(()) };
+        self.end(position, file, file.length()?)
+    }
+
+    /// It gets its length, if it is wanted, and its name. `found`: how long it is.
+    pub(super) fn end(&self, position: usize, file: &PooledFile, found: Option<u64>) -> Result<(), DiskError> {
+        let length = self.lengths[position];
+        if self.selection.wants_file(position) && found.is_some_and(|found| found > length) {
             file.set_len(length)?;
         }
         file.take_own_name()
@@ -105,6 +110,6 @@ impl Content {
 
 /// True when nobody has written anything to it.
 fn is_empty(walk: &mut Walk<'_>, file: &PooledFile) -> Result<bool, DiskError> {
-    let found = file.look(|components| walk.find(components))?;
-    Ok(found.is_none_or(|found| found.length == 0) || file.next_data(0)?.is_none())
+    let found = find(walk, file)?;
+    Ok(found.is_none_or(|found| found.length() == 0) || file.next_data(0)?.is_none())
 }

@@ -51,11 +51,8 @@ impl Content {
             if self.layout.is_whole(position, have) {
                 continue;
             }
-            let found = match file.look(|components| walk.find(components)) {
-                Err(DiskError { fault: DiskFault::TooManyOpenFiles, .. }) => file.find()?,
-                found => found?,
-            };
-            let bytes = self.lengths[position].saturating_sub(found.map_or(0, |found| found.allocated));
+            let allocated = find(&mut walk, file)?.map_or(0, |found| found.allocated);
+            let bytes = self.lengths[position].saturating_sub(allocated);
             if bytes > 0 {
                 needs.push(Need { position, bytes });
             }

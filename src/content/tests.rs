@@ -27,7 +27,7 @@ fn open_new(temp: &tempfile::TempDir, wanted: &[usize], new: NewName) -> Result<
 /// Like a run with these pieces right on disk: a survey, then the names.
 fn settle(temp: &tempfile::TempDir, wanted: &[usize], new: NewName, have: &[u32]) -> (Content, usize) {
     let content = open_new(temp, wanted, new).unwrap();
-    content.find_names().unwrap();
+    content.find_names(&mut Vec::new()).unwrap();
     let refused = content.settle_names(&pieces(have)).len();
     (content, refused)
 }
@@ -106,7 +106,7 @@ fn a_skipped_file_that_is_there_keeps_its_length() {
     }
     let content = open(&temp, &[4]).unwrap();
     assert_eq!(lengths(&content), "- - 20 - 20 -");
-    content.trim(&pieces(&[4, 5])).unwrap();
+    content.trim(&pieces(&[4, 5]), &mut Vec::new()).unwrap();
     assert_eq!(lengths(&content), "- - 20 - 5 -");
 }
 
@@ -141,7 +141,7 @@ fn a_file_has_the_name_of_a_part_until_its_last_piece_has_come() {
         content.write(metainfo.layout.piece_offset(PieceIndex(piece)), &[b"data"]).unwrap();
         have.set(piece);
         let whole = content.whole_parts(PieceIndex(piece), &have);
-        whole.iter().for_each(|file| content.end(*file).unwrap());
+        whole.iter().for_each(|file| content.end_file(*file).unwrap());
         names(&temp)
     };
     assert_eq!(write(1), "a.part b.part d f");
@@ -180,12 +180,12 @@ fn no_name_is_taken_from_another_file() {
     std::fs::remove_file(temp.path().join("t/a")).unwrap();
     let (content, _) = settle(&temp, &[0], NewName::Part, &[0]);
     put(&temp, "a", b"mine");
-    let refused = content.trim(&pieces(&[0, 1])).unwrap_err();
+    let refused = content.trim(&pieces(&[0, 1]), &mut Vec::new()).unwrap_err();
     assert_eq!(refused.fault, DiskFault::NameTaken);
     assert_eq!(refused.path, temp.path().join("t/a.part"));
     assert_eq!(std::fs::read(temp.path().join("t/a")).unwrap(), b"mine");
     std::fs::remove_file(temp.path().join("t/a")).unwrap();
-    content.trim(&pieces(&[0, 1])).unwrap();
+    content.trim(&pieces(&[0, 1]), &mut Vec::new()).unwrap();
     assert_eq!((names(&temp).as_str(), lengths(&content).as_str()), ("a", "5 - - - - -"));
 }
 
@@ -195,7 +195,7 @@ fn a_skipped_file_gets_the_name_of_a_part_only_where_its_edge_is_written() {
     put(&temp, "e", b"1");
     let (content, _) = settle(&temp, &[1], NewName::Part, &[]);
     write_wanted(&content, &metainfo());
-    content.trim(content.selection.pieces()).unwrap();
+    content.trim(content.selection.pieces(), &mut Vec::new()).unwrap();
     assert_eq!(names(&temp), "a.part b c.part e", "`e` is nobody's business");
 }
 
@@ -204,7 +204,7 @@ fn room_is_reserved_for_wanted_files_and_they_stay_as_long_as_they_are() {
     let (temp, metainfo) = (tempfile::tempdir().unwrap(), metainfo());
     put(&temp, "c", b"1");
     let content = open_new(&temp, &[0, 1, 2], NewName::Part).unwrap();
-    content.find_names().unwrap();
+    content.find_names(&mut Vec::new()).unwrap();
     content.reserve(&pieces(&[])).unwrap();
     assert_eq!(lengths(&content), "0 0 1 - - -");
     assert!(survey(&content, &metainfo).none(), "nothing of it is content");
@@ -225,4 +225,36 @@ fn what_no_disk_can_hold_is_refused_before_anything_is_taken() {
     assert!(matches!(refused.fault, DiskFault::Lacking { bytes } if bytes > 1 << 61), "{refused}");
     assert!(refused.to_string().starts_with(&format!("cannot reserve room in {}", temp.path().display())), "{refused}");
     assert_eq!(names(&temp), "", "nothing was made");
+}
+
+#[test]
+fn what_somebody_else_did_to_a_file_is_noticed_once_and_what_we_do_is_not() {
+    let (temp, metainfo) = (tempfile::tempdir().unwrap(), metainfo());
+    put(&temp, "b", b"1");
+    let content = open(&temp, &[0, 1, 2]).unwrap();
+    let lost = |look: &dyn Fn(&mut Vec<Loss>)| {
+        let mut lost = Vec::new();
+        look(&mut lost);
+        lost.into_iter().map(|loss| (loss.file, loss.error.fault)).collect::<Vec<_>>()
+    };
+    let survey = || lost(&|lost| drop(content.find_names(lost).unwrap()));
+    let stamps = || lost(&|lost| drop(content.stamps_and_losses(lost).unwrap()));
+    assert_eq!(survey(), []);
+    write_wanted(&content, &metainfo);
+    assert_eq!((stamps(), survey(), stamps()), (vec![], vec![], vec![]));
+    content.trim(content.selection.pieces(), &mut Vec::new()).unwrap();
+    content.close();
+    assert_eq!((stamps(), stamps()), (vec![], vec![]));
+    let path = |name: &str| temp.path().join("t").join(name);
+    for look in [&survey as &dyn Fn() -> _, &stamps] {
+        let file = std::fs::OpenOptions::new().write(true).open(path("b")).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        std::fs::rename(path("c"), path("away")).unwrap();
+        assert_eq!(look(), [(1, DiskFault::Changed), (2, DiskFault::Vanished)]);
+        assert_eq!((stamps(), survey()), (vec![], vec![]));
+        std::fs::rename(path("away"), path("c")).unwrap();
+        file.set_modified(std::time::SystemTime::now()).unwrap();
+        // Back again: no file was here a moment ago.
+        assert_eq!(look(), [(1, DiskFault::Changed), (2, DiskFault::Changed)]);
+    }
 }

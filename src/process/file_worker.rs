@@ -8,6 +8,7 @@ mod prepare;
 mod spill;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use scopeguard::ScopeGuard;
 use supervisors::{Addr, BlockingProcess, Exit, fault_point};
@@ -118,14 +119,17 @@ fn survey(torrent: &TorrentTable) {
 fn trim(torrent: &TorrentTable) {
     fault_point!("file_worker.trim");
     let have = lock(&torrent.vault).have().clone();
-    torrent.store.cast(store::Msg::Trimmed { trimmed: torrent.content.trim(&have) });
+    let mut lost = Vec::new();
+    let trimmed = torrent.content.trim(&have, &mut lost);
+    torrent.store.cast(store::Msg::Trimmed { trimmed, lost });
 }
 
 /// What may be on disk, and what the last run left. Pieces that it vouches for are not looked at.
 fn look(torrent: &TorrentTable) -> store::Msg {
-    let stamps = match torrent.content.find_names() {
+    let (losses, mut lost) = (torrent.counts.losses.load(Ordering::Acquire), Vec::new());
+    let stamps = match torrent.content.find_names(&mut lost) {
         Ok(stamps) => stamps,
-        Err(error) => return store::Msg::Surveyed { found: Err(error), resumed: None },
+        Err(error) => return store::Msg::Surveyed { found: Err(error), resumed: None, lost, losses },
     };
     let resumed = keep::load(torrent, &stamps).map(Box::new);
     if let Some((record, _)) = resumed.as_deref() {
@@ -133,20 +137,21 @@ fn look(torrent: &TorrentTable) -> store::Msg {
     }
     let known = resumed.as_ref().map(|resumed| &resumed.1.finished);
     let found = torrent.content.survey(&torrent.metainfo, &stamps, known);
-    store::Msg::Surveyed { found, resumed }
+    store::Msg::Surveyed { found, resumed, lost, losses }
 }
 
 pub(super) fn write(job: Job) {
     let torrent = job.torrent.clone();
     let Some(whole) = job.whole() else { return };
     fault_point!("file_worker.write", piece = whole.piece);
+    let losses = torrent.counts.losses.load(Ordering::Acquire);
     // Nothing when its blocks are there already.
     let slices: Vec<&[u8]> = whole.blocks.iter().map(|block| &block[..]).collect();
     let written = torrent.content.write(torrent.metainfo.layout.piece_offset(whole.piece), &slices);
     fault_point!("file_worker.written", piece = whole.piece);
     let Some(whole) = job.done() else { return };
     torrent.store.cast(match written {
-        Ok(()) => store::Msg::Written { piece: whole.piece, sources: whole.sources },
+        Ok(()) => store::Msg::Written { piece: whole.piece, sources: whole.sources, losses },
         Err(error) => store::Msg::NotWritten { whole, error },
     });
 }

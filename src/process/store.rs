@@ -4,6 +4,7 @@
 //! Lost on restart: nothing that has arrived. Its memory (`protocol::Vault`) is a table that outlives it; the check of what was on
 //! disk goes on where it stopped. It opens no file and hashes nothing: workers do.
 
+mod checking;
 mod disk;
 mod keeping;
 
@@ -18,6 +19,7 @@ use supervisors::{Exit, ExitReason, Process};
 
 use super::piece_worker::{Check, Job};
 use super::{client, file_worker, piece_worker};
+use crate::content::Loss;
 use crate::events::Event;
 use crate::protocol::resume::{Resume, Trust};
 use crate::protocol::{Bitfield, Evidence, PieceIndex, Put, Spill, Whole};
@@ -25,11 +27,10 @@ use crate::rt::blocks::{Block, Lease};
 use crate::rt::clock;
 use crate::rt::files::DiskError;
 use crate::tables::{State, TorrentTable, lock};
+use checking::Preparing;
 use disk::{Refused, Trial, Work};
 use keeping::Keeping;
 
-/// Jobs of the first check that are with the workers at once, for each of them: one in hand and one that waits.
-const CHECKS_PER_WORKER: usize = 2;
 /// Workers that may crash with a piece before it is thrown away and fetched again.
 const MAX_CRASHES: u32 = 3;
 
@@ -46,24 +47,24 @@ pub(crate) enum Msg {
     /// From `piece_worker`, during the check: these pieces are on disk and whole, or not. `losses`: what `counts` said when this was asked.
     Checked { good: Vec<PieceIndex>, bad: Vec<PieceIndex>, losses: u64 },
     /// From a dying `piece_worker`: of these nobody knows yet.
-    Unchecked { pieces: Vec<PieceIndex>, losses: u64 },
+    Unchecked { pieces: Vec<PieceIndex> },
     /// From `piece_worker`, during the check: the disk refused to be read, or somebody takes the files away just now.
     NotChecked { piece: PieceIndex, error: DiskError, losses: u64 },
     /// From `file_worker`: the pieces that may be on disk; the others need no check.
-    /// `resumed`: what the last run left, and how far it can be believed.
-    Surveyed { found: Result<Bitfield, DiskError>, resumed: Option<Box<(Resume, Trust)>> },
+    /// `resumed`: what the last run left, and how far it can be believed. `lost`: files that are not as we left them.
+    Surveyed { found: Result<Bitfield, DiskError>, resumed: Option<Box<(Resume, Trust)>>, lost: Vec<Loss>, losses: u64 },
     /// From `file_worker`: the files have their names and their room, or the disk refused.
     Prepared { prepared: Result<(), DiskError> },
     /// From `file_worker`: a record for the next run is written, or is not.
-    Kept { number: u64, kept: Result<(), Option<DiskError>> },
+    Kept { number: u64, kept: Result<(), Option<DiskError>>, lost: Vec<Loss> },
     /// From `file_worker`: the piece is on disk.
-    Written { piece: PieceIndex, sources: Vec<SocketAddr> },
+    Written { piece: PieceIndex, sources: Vec<SocketAddr>, losses: u64 },
     /// From `file_worker`: the disk refused.
     NotWritten { whole: Whole<Block, SocketAddr>, error: DiskError },
     /// From `file_worker`: a finished piece could not be read for a peer.
     NotRead { piece: PieceIndex, error: DiskError },
-    /// From `file_worker`, answering `Trim`: no file is longer than the torrent says, or the disk refused.
-    Trimmed { trimmed: Result<(), DiskError> },
+    /// From `file_worker`, answering `Trim`: all files are as we left them, and none is longer than the torrent says; or the disk refused.
+    Trimmed { trimmed: Result<(), DiskError>, lost: Vec<Loss> },
     /// From `file_worker`, answering `Look`: whether the folder is the one that it was, and bytes that are free; `None`: nothing may
     /// be written.
     Room { found: Result<(), DiskError>, free: Option<u64> },
@@ -75,14 +76,6 @@ pub(crate) enum Msg {
     SpillReturned { spill: Spill<Block>, lease: Lease, crashes: u32 },
     /// From a dying worker: the piece it had in hand.
     Returned { whole: Whole<Block, SocketAddr>, crashes: u32 },
-}
-
-/// Whether names and room of the files have been seen to, after the check.
-#[derive(PartialEq, Eq)]
-enum Preparing {
-    NotYet,
-    Asked,
-    Done,
 }
 
 struct Store {
@@ -178,14 +171,18 @@ impl Store {
                 let whole = lock(&self.torrent.vault).spilled(piece, &blocks, &token);
                 whole.into_iter().for_each(|whole| self.hash(whole, 0));
                 self.torrent.client.cast(client::Msg::Spilled);
-                self.went_well(&Trial::spill(&token));
+                self.went_well(&Trial::spill(piece, &token));
+            }
+            // Given up meanwhile.
+            Msg::NotSpilled { spill, .. } if !lock(&self.torrent.vault).awaits(spill.piece, &spill.token) => {
+                self.went_well(&Trial::spill(spill.piece, &spill.token));
             }
             Msg::NotSpilled { spill, lease, error } => self.refused(Work::Spill(spill, lease), &error),
             Msg::SpillReturned { spill, lease, crashes } if crashes < MAX_CRASHES => self.spill(spill, lease, crashes),
             Msg::SpillReturned { spill, .. } => {
                 log::error!("blocks of piece {} crashed {MAX_CRASHES} workers; it is fetched again", spill.piece);
                 self.give_up(spill.piece);
-                self.went_well(&Trial::spill(&spill.token));
+                self.went_well(&Trial::spill(spill.piece, &spill.token));
             }
             Msg::Bad { piece, sources, evidence, bytes } => {
                 self.torrent.counts.wasted.bad.fetch_add(bytes, Ordering::Relaxed);
@@ -198,53 +195,26 @@ impl Store {
                 }
                 self.went_well(&Trial::Write(piece));
             }
-            Msg::Surveyed { found: Ok(maybe), resumed } => {
-                self.surveyed = true;
-                self.went_well(&Trial::Survey);
-                let gone: Vec<u32> = lock(&self.torrent.vault).have().iter_ones().filter(|n| !maybe.get(*n)).collect();
-                self.forget(gone.into_iter().map(PieceIndex));
-                let maybe = match resumed {
-                    Some(resumed) => self.resume(*resumed, &maybe),
-                    None => maybe,
-                };
-                self.to_check = maybe.iter_ones().map(PieceIndex).collect();
-                let layout = &self.torrent.metainfo.layout;
-                let skipped = layout.total_bytes() - layout.bytes_of(&maybe);
-                self.torrent.counts.checked.store(skipped, Ordering::Relaxed);
-                self.check_more();
+            Msg::Surveyed { found, resumed, lost, losses } => self.surveyed(found, resumed, &lost, losses),
+            // Of files that may not be there any more.
+            Msg::Checked { good: pieces, bad: more, losses } if self.is_old(losses) => {
+                self.check_again(pieces.into_iter().chain(more));
             }
-            Msg::Surveyed { found: Err(error), .. } => self.refused(Work::Survey, &error),
-            // Of files that are not there any more.
-            Msg::Checked { losses, .. } | Msg::Unchecked { losses, .. } | Msg::NotChecked { losses, .. }
-                if losses != self.torrent.counts.losses.load(Ordering::Acquire) => {}
-            Msg::Checked { good, bad, .. } => {
-                for piece in good.iter().chain(&bad) {
-                    self.checking.remove(piece);
-                    self.went_well(&Trial::Check(*piece));
-                }
-                good.into_iter().for_each(|piece| self.finish(piece));
-                self.check_more();
-            }
-            Msg::Unchecked { pieces, .. } => {
-                for piece in &pieces {
-                    self.checking.remove(piece);
-                }
-                self.to_check.extend(pieces);
-                self.check_more();
-            }
+            Msg::NotChecked { piece, losses, .. } if self.is_old(losses) => self.check_again([piece]),
+            Msg::Checked { good, bad, .. } => self.checked(good, &bad),
+            Msg::Unchecked { pieces } => self.check_again(pieces),
             Msg::NotChecked { piece, error, .. } => self.refused(Work::Check(piece), &error),
-            Msg::Prepared { prepared } => {
-                match prepared {
-                    Ok(()) => self.went_well(&Trial::Prepare),
-                    Err(error) => self.refused(Work::Prepare, &error),
-                }
-                if self.preparing == Preparing::Asked {
-                    self.preparing = Preparing::Done;
-                    self.check_more();
-                }
+            Msg::Prepared { prepared } => self.prepared(prepared),
+            Msg::Kept { number, kept, lost } => {
+                self.kept(number, kept);
+                self.lose_files(&lost);
             }
-            Msg::Kept { number, kept } => self.kept(number, kept),
-            Msg::Written { piece, sources } => {
+            // Perhaps into a file that is not there any more.
+            Msg::Written { piece, losses, .. } if self.is_old(losses) => {
+                self.give_up(piece);
+                self.went_well(&Trial::Write(piece));
+            }
+            Msg::Written { piece, sources, .. } => {
                 self.finish(piece);
                 self.name_whole_files(piece);
                 self.torrent.client.cast(client::Msg::Finished { piece, sources });
@@ -252,11 +222,12 @@ impl Store {
             }
             Msg::NotWritten { whole, error } => self.refused(Work::Write(whole), &error),
             Msg::NotRead { piece, error } => self.not_read(piece, &error),
-            Msg::Trimmed { trimmed: Ok(()) } => {
+            Msg::Trimmed { lost, .. } if !lost.is_empty() => self.lose_files(&lost),
+            Msg::Trimmed { trimmed: Ok(()), .. } => {
                 self.went_well(&Trial::Trim);
                 self.torrent.client.cast(client::Msg::Trimmed);
             }
-            Msg::Trimmed { trimmed: Err(error) } => self.refused(Work::Trim, &error),
+            Msg::Trimmed { trimmed: Err(error), .. } => self.refused(Work::Trim, &error),
             Msg::Room { found: Ok(()), free } => self.looked(free),
             Msg::Room { found: Err(error), .. } => self.lose(&error),
             Msg::Returned { whole, crashes } if crashes < MAX_CRASHES => self.hash(whole, crashes),
@@ -314,6 +285,7 @@ impl Store {
         self.refused.drop_spills(piece);
         lock(&self.torrent.vault).failed(piece, None);
         self.torrent.client.cast(client::Msg::Dropped { piece });
+        self.go_on_if_nothing_is_left();
     }
 
     /// The piece passed its hash and is on disk: from here on it may be announced and served.
@@ -329,43 +301,6 @@ impl Store {
         let bytes = u64::from(self.torrent.metainfo.layout.piece_length(piece));
         counts.finished.fetch_add(bytes, Ordering::Relaxed);
         self.changed();
-    }
-
-    fn check_more(&mut self) {
-        let some = Check::pieces_at_once(&self.torrent);
-        let limit = CHECKS_PER_WORKER * self.torrent.session.config.workers * some;
-        // A whole job, or the last one.
-        while self.checking.len() + some.min(self.to_check.len()) <= limit && !self.to_check.is_empty() {
-            let pieces = self.to_check.drain(..some.min(self.to_check.len()));
-            let vault = lock(&self.torrent.vault);
-            let pieces: Vec<PieceIndex> = pieces.filter(|piece| !vault.have().get(piece.0)).collect();
-            drop(vault);
-            self.checking.extend(&pieces);
-            let check = Check::new(self.torrent.clone(), pieces);
-            self.torrent.session.piece_jobs.cast(piece_worker::Msg::Check(check));
-        }
-        let over = self.lost.is_none() && self.surveyed && self.checking.is_empty() && self.to_check.is_empty();
-        if over && self.is_prepared() && !self.torrent.checked.swap(true, Ordering::AcqRel) {
-            let finished = self.torrent.counts.pieces_finished.load(Ordering::Relaxed);
-            *lock(&self.torrent.state) = State::Downloading;
-            // Those that were left while nothing was missing may be needed now.
-            lock(&self.torrent.book).wake(clock::since_start());
-            self.torrent.tell(Event::Checked { finished, pieces: self.torrent.selection.count() });
-            self.answer_client();
-        }
-    }
-
-    /// The check is over: the files are prepared before anything is written to them, if there is anything to prepare.
-    fn is_prepared(&mut self) -> bool {
-        if self.preparing == Preparing::NotYet {
-            let torrent = &self.torrent;
-            let needed = torrent.options.preallocate || torrent.content.may_rename();
-            self.preparing = if needed { Preparing::Asked } else { Preparing::Done };
-            if needed {
-                torrent.session.file_jobs.cast(file_worker::Msg::Prepare(torrent.clone()));
-            }
-        }
-        self.preparing == Preparing::Done
     }
 
     /// Files of which `piece` was the last get their own names.

@@ -26,6 +26,10 @@ pub use pooled::{NewName, PooledFile, Reserved};
 pub use state::{StateFile, boot_id};
 pub use walk::Walk;
 
+use std::time::Duration;
+
+use crate::rt::wall;
+
 #[cfg(target_os = "linux")]
 use linux as system;
 #[cfg(not(target_os = "linux"))]
@@ -49,6 +53,9 @@ pub(super) fn expect(file: &std::fs::File, offset: u64, length: u64) {
     system::expect(file, offset, length);
 }
 
+/// No file system tells times coarser than this.
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
@@ -69,24 +76,45 @@ impl Access {
 /// What an open file says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Facts {
-    length: u64,
     /// No name leads to it any more.
     deleted: bool,
-    id: FileId,
+    look: Look,
 }
 
-/// Device and number, where the system has them: two files never share them at one time.
-type FileId = Option<(u64, u64)>;
+/// How a file looks from outside: enough to know it again, and to see whether it was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Device and number, where the system has them: two files never share them at one time.
+    id: Option<(u64, u64)>,
+    length: u64,
+    /// Nanoseconds since 1970, as coarse as the file system tells it.
+    modified: u64,
+}
+
+impl Look {
+    /// True when this is the file that looked like `before`. Some file systems (FAT is one) give it another number once nobody has it
+    /// open: then it has to be as it was, and so for a while that the time of a change says something.
+    fn is_the_file(self, before: Self) -> bool {
+        self.id == before.id || self.is_as(before) && self.is_settled()
+    }
+
+    fn is_settled(self) -> bool {
+        u128::from(self.modified) + SETTLED.as_nanos() < wall::unix_time().as_nanos()
+    }
+
+    /// True when nobody has written to the file since.
+    fn is_as(self, before: Self) -> bool {
+        (self.length, self.modified) == (before.length, before.modified)
+    }
+}
 
 /// What stands under a name, symbolic links not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// `modified`: nanoseconds since 1970, as the file system tells it. `allocated`: bytes of the disk that it takes, or its length.
+    /// `allocated`: bytes of the disk that it takes, or its length.
     File {
-        length: u64,
-        modified: u64,
+        look: Look,
         allocated: u64,
-        id: FileId,
     },
     Folder,
     Symlink,

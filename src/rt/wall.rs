@@ -1,6 +1,6 @@
 //! The wall clock, for people to read: the time that stands before a line of the log.
 //!
-//! Never used to decide anything: it may be wrong and may be set back ([`clock`](super::clock) cannot).
+//! Decides nothing but whether a file's time of change is long ago: it may be wrong and may be set back ([`clock`](super::clock) cannot).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

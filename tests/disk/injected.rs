@@ -24,9 +24,19 @@ fn session(memory_bytes: u64) -> Session {
 
 #[test]
 fn a_failing_disk_holds_up_its_own_torrent_and_no_other() {
+    failing_beside_working(PIECE_BYTES);
+}
+
+/// Pieces that are written block by block, because they are large beside the memory.
+#[test]
+fn a_failing_disk_holds_up_its_own_torrent_of_large_pieces_and_no_other() {
+    failing_beside_working(MIB);
+}
+
+fn failing_beside_working(piece_bytes: u64) {
     let folder = tempfile::tempdir().unwrap();
     let (bad, good) = (Content::single("failing.bin", 8 * MIB, 3), Content::single("working.bin", 8 * MIB, 4));
-    let torrents = [&bad, &good].map(|content| Torrent::of(content, PIECE_BYTES, None));
+    let torrents = [&bad, &good].map(|content| Torrent::of(content, piece_bytes, None));
     let seeds = [
         Seed::start(&torrents[0], &bad, |wire| wire.serve_paced(64 * MIB)),
         Seed::start(&torrents[1], &good, |wire| wire.serve_paced(64 * MIB)),

@@ -142,6 +142,20 @@ fn a_seed_whose_file_was_shortened_tells_nobody_wrong_and_fetches_what_is_missin
     drop(run);
 }
 
+#[test]
+fn many_files_that_are_taken_away_at_once_are_one_loss() {
+    let files: Vec<(String, u64)> = (0..60).map(|n| (format!("{n:02}"), PIECE_BYTES)).collect();
+    let files: Vec<(&str, u64)> = files.iter().map(|(name, length)| (name.as_str(), *length)).collect();
+    let rig = Rig::new(&files, SLOW);
+    let mut run = rig.bt_erl().start();
+    finish(&mut run, 40);
+    std::fs::remove_dir_all(rig.file("")).unwrap();
+    let ended = run.end(LIMIT);
+    rig.assert_right(&ended);
+    let losses = ended.events().iter().filter(|event| event["event"] == "disk" && event["state"] == "lost").count();
+    assert!((1..=3).contains(&losses), "{losses} losses");
+}
+
 fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::content::Loss;
 use crate::process::store;
 use crate::protocol::resume::{Resume, Stamp, Trust, unchanged};
 use crate::rt::files::{DiskError, StateFile, boot_id};
@@ -15,7 +16,8 @@ use crate::tables::{TorrentTable, lock};
 /// File systems tell times no finer than this, in nanoseconds.
 const COARSENESS: u64 = 20_000_000;
 
-/// Writes down how the torrent stands; the answer goes to `store`, also when a worker crashes with it.
+/// Writes down how the torrent stands, and sees which files are not as we left them; the answer goes to `store`, also when a worker
+/// crashes with it.
 pub(crate) struct Keep {
     torrent: Arc<TorrentTable>,
     /// Of all that were asked for, only the newest is written.
@@ -23,24 +25,29 @@ pub(crate) struct Keep {
     /// Nothing is written to the torrent's files any more, and there is no time to sync them.
     last: bool,
     kept: Result<(), Option<DiskError>>,
+    lost: Vec<Loss>,
 }
 
 impl Keep {
     pub(crate) fn new(torrent: Arc<TorrentTable>, last: bool) -> Self {
         let number = torrent.counts.records.fetch_add(1, Ordering::AcqRel) + 1;
-        Self { torrent, number, last, kept: Err(None) }
+        Self { torrent, number, last, kept: Err(None), lost: Vec::new() }
     }
 
     pub(super) fn work(mut self) {
-        self.kept = self.write().map_err(Some);
+        self.kept = self.write();
     }
 
     /// In this order: how the files stand; what is finished; that is synced; how the files stand now; the record. So whatever is in
     /// the record is on the disk, and a file that changed meanwhile has no stamp and will be hashed.
-    fn write(&self) -> Result<(), DiskError> {
+    fn write(&mut self) -> Result<(), Option<DiskError>> {
         let torrent = &self.torrent;
+        let losses = torrent.counts.losses.load(Ordering::Acquire);
         let Some(file) = state_file(torrent)? else { return Ok(()) };
-        let before = torrent.content.stamps()?;
+        let mut before = torrent.content.stamps_and_losses(&mut self.lost)?;
+        for loss in &self.lost {
+            before[loss.file] = None;
+        }
         let (have, unsure) = {
             let vault = lock(&torrent.vault);
             let mut unsure = crate::protocol::Bitfield::new(torrent.metainfo.layout.pieces());
@@ -49,6 +56,12 @@ impl Keep {
             }
             (vault.have().clone(), unsure)
         };
+        // What is being checked again is neither finished nor missing.
+        let is_known =
+            || torrent.checked.load(Ordering::Acquire) && torrent.counts.losses.load(Ordering::Acquire) == losses;
+        if !is_known() {
+            return Err(None);
+        }
         let boot = if self.last { boot_id() } else { None };
         if boot.is_none() {
             torrent.content.sync_written()?;
@@ -57,7 +70,8 @@ impl Keep {
             before
         } else {
             let now = u64::try_from(wall::unix_time().as_nanos()).unwrap_or(u64::MAX);
-            unchanged(&before, &torrent.content.stamps()?, now.saturating_sub(COARSENESS))
+            let after = torrent.content.stamps_and_losses(&mut self.lost)?;
+            unchanged(&before, &after, now.saturating_sub(COARSENESS))
         };
         let files = torrent.content.without_doubtful(files);
         let synced = boot.is_none();
@@ -65,7 +79,7 @@ impl Keep {
         let peers = lock(&torrent.book).good_peers();
         let info_hash = torrent.metainfo.info_hash;
         let record = Resume { info_hash, have, unsure, files, boot, uploaded, downloaded, peers };
-        if torrent.counts.records.load(Ordering::Acquire) == self.number {
+        if torrent.counts.records.load(Ordering::Acquire) == self.number && is_known() {
             file.save(&record.encode(), synced)?;
         }
         Ok(())
@@ -74,7 +88,9 @@ impl Keep {
 
 impl Drop for Keep {
     fn drop(&mut self) {
-        self.torrent.store.cast(store::Msg::Kept { number: self.number, kept: self.kept.clone() });
+        // At the end nobody looks what is left: the next run does, for they have no stamps.
+        let lost = if self.last { Vec::new() } else { std::mem::take(&mut self.lost) };
+        self.torrent.store.cast(store::Msg::Kept { number: self.number, kept: self.kept.clone(), lost });
     }
 }
 

@@ -32,7 +32,7 @@ impl Name {
     pub(super) fn work(&mut self) {
         fault_point!("file_worker.name");
         for file in &self.files {
-            if let Err(error) = self.torrent.content.end(*file) {
+            if let Err(error) = self.torrent.content.end_file(*file) {
                 log::warn!("{error}; that is tried again when everything is complete");
             }
         }

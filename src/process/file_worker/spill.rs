@@ -31,13 +31,14 @@ impl Spill {
     pub(super) fn work(mut self) {
         let Some((spill, _)) = &self.load else { return };
         fault_point!("file_worker.spill", piece = spill.piece);
-        if !lock(&self.torrent.vault).awaits(spill.piece, &spill.token) {
-            return self.load = None;
-        }
         let begin = self.torrent.metainfo.layout.piece_offset(spill.piece);
         let mut runs = spill.blocks.chunk_by(|(n, _), (next, _)| n + 1 == *next);
         let written = runs.try_for_each(|run| {
             let Some((first, _)) = run.first() else { return Ok(()) };
+            // What was given up meanwhile may be there already from somebody else.
+            if !lock(&self.torrent.vault).awaits(spill.piece, &spill.token) {
+                return Ok(());
+            }
             let slices: Vec<&[u8]> = run.iter().map(|(_, block)| &block[..]).collect();
             self.torrent.content.write(begin + u64::from(*first) * u64::from(BLOCK_BYTES), &slices)
         });

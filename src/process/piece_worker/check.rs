@@ -120,7 +120,7 @@ impl Drop for Check {
         let begun = self.begun.iter().flat_map(Batch::pieces);
         let pieces: Vec<PieceIndex> = begun.chain(self.rest.by_ref()).collect();
         if !pieces.is_empty() {
-            self.torrent.store.cast(store::Msg::Unchecked { pieces, losses: self.losses });
+            self.torrent.store.cast(store::Msg::Unchecked { pieces });
         }
     }
 }

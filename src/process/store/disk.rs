@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::content::Loss;
 use crate::events::DiskChange;
 use crate::process::file_worker::Look;
 use crate::protocol::BLOCK_BYTES;
@@ -35,7 +36,7 @@ pub(super) enum Work {
 pub(super) enum Trial {
     Write(PieceIndex),
     /// Which one: where its token is.
-    Spill(usize),
+    Spill(PieceIndex, usize),
     Check(PieceIndex),
     Survey,
     Prepare,
@@ -55,6 +56,8 @@ pub(super) struct Refused {
     /// Free bytes at the last look; `None`: nothing may be written at all.
     room: Option<Option<u64>>,
     complain_at: Duration,
+    /// The last piece that could not be read back.
+    unreadable: Option<PieceIndex>,
 }
 
 impl Refused {
@@ -69,6 +72,7 @@ impl Refused {
             since: Duration::ZERO,
             room: None,
             complain_at: Duration::ZERO,
+            unreadable: None,
         }
     }
 
@@ -93,11 +97,13 @@ impl Store {
     /// The disk refused: the torrent pauses.
     pub(super) fn refused(&mut self, work: Work, error: &DiskError) {
         let now = clock::since_start();
-        // What cannot be read back is not there any more, and is fetched again.
+        // What cannot be read back is fetched again: writing may mend it. If it does not, this is a refusal like others.
         if let Work::Write(whole) = &work
             && whole.is_on_disk()
-            && !error.is_refusal()
+            && (error.content_lost()
+                || !error.is_refusal() && self.refused.unreadable.replace(whole.piece) != Some(whole.piece))
         {
+            log::warn!("{error}; piece {} is fetched again", whole.piece);
             self.give_up(whole.piece);
             self.went_well(&work.trial());
             if error.content_lost() && self.torrent.checked.load(Ordering::Acquire) {
@@ -193,7 +199,15 @@ impl Store {
         if !self.refused.work.is_empty() {
             return self.try_again();
         }
-        lock(&self.torrent.paused).take();
+        self.go_on_if_nothing_is_left();
+    }
+
+    /// Nothing is refused any more, perhaps because it was given up.
+    pub(super) fn go_on_if_nothing_is_left(&mut self) {
+        let left = self.refused.trial.is_some() || !self.refused.work.is_empty();
+        if left || lock(&self.torrent.paused).take().is_none() {
+            return;
+        }
         let waited = clock::since_start().saturating_sub(self.refused.since).as_secs();
         let message = format!("the disk takes what it refused; going on after {waited} s");
         log::info!("{message}");
@@ -224,16 +238,31 @@ impl Store {
         }
         log::warn!("{error}; what is left of it is checked again");
         self.torrent.tell(Event::Disk { change: DiskChange::Lost, message: error.to_string() });
-        let layout = &self.torrent.metainfo.layout;
-        let pieces = match self.torrent.content.file_at(&error.path) {
-            Some(file) => layout.pieces_of_file(file),
-            None => 0..layout.pieces(),
+        let files = match self.torrent.content.file_at(&error.path) {
+            Some(file) => file..file + 1,
+            None => 0..self.torrent.metainfo.files.len(),
         };
-        self.forget(pieces.map(PieceIndex));
+        files.for_each(|file| self.forget_file(file));
         *lock(&self.torrent.state) = State::Checking;
         self.torrent.checked.store(false, Ordering::Release);
-        self.torrent.counts.losses.fetch_add(1, Ordering::AcqRel);
         self.lost = Some(error.clone());
+    }
+
+    /// These files are not as we left them. While it is looked what is left this is no news.
+    pub(super) fn lose_files(&mut self, lost: &[Loss]) {
+        lost.iter().for_each(|loss| self.forget_file(loss.file));
+        if let Some(first) = lost.first()
+            && self.torrent.checked.load(Ordering::Acquire)
+        {
+            self.lose(&first.error);
+        }
+    }
+
+    /// What is asked about it from here on is asked anew; older answers do not count.
+    fn forget_file(&mut self, file: usize) {
+        self.torrent.counts.losses.fetch_add(1, Ordering::AcqRel);
+        let pieces = self.torrent.metainfo.layout.pieces_of_file(file);
+        self.forget(pieces.map(PieceIndex));
     }
 
     /// What was finished of `pieces` is not on disk any more, as far as anybody knows.
@@ -270,14 +299,17 @@ impl Store {
             held -= u64::from(blocks) * u64::from(BLOCK_BYTES);
             self.torrent.client.cast(client::Msg::Dropped { piece });
         }
-        // Then the newest; one stays, to be tried with.
-        while held > share
-            && self.refused.work.len() > 1
-            && let Some(at) = self.refused.work.iter().rposition(|work| work.bytes() > 0)
-            && let Some(work) = self.refused.work.remove(at)
-        {
-            held -= work.bytes();
-            work.piece().into_iter().for_each(|piece| self.give_up(piece));
+        // Then the newest; one piece stays, to be tried with.
+        let stays = match &self.refused.trial {
+            Some(Trial::Write(piece) | Trial::Spill(piece, _)) => Some(*piece),
+            _ => self.refused.work.iter().find_map(Work::piece),
+        };
+        let bytes = |refused: &Refused| -> u64 { refused.work.iter().map(Work::bytes).sum() };
+        while bytes(&self.refused) > share {
+            let heavy = self.refused.work.iter().rev().filter(|work| work.bytes() > 0);
+            let Some(piece) = heavy.filter_map(Work::piece).find(|piece| Some(*piece) != stays) else { break };
+            self.refused.work.retain(|work| work.piece() != Some(piece));
+            self.give_up(piece);
         }
     }
 }
@@ -304,7 +336,7 @@ impl Work {
     fn trial(&self) -> Trial {
         match self {
             Self::Write(whole) => Trial::Write(whole.piece),
-            Self::Spill(spill, _) => Trial::spill(&spill.token),
+            Self::Spill(spill, _) => Trial::spill(spill.piece, &spill.token),
             Self::Check(piece) => Trial::Check(*piece),
             Self::Survey => Trial::Survey,
             Self::Prepare => Trial::Prepare,
@@ -314,8 +346,8 @@ impl Work {
 }
 
 impl Trial {
-    pub(super) fn spill(token: &Arc<()>) -> Self {
-        Self::Spill(Arc::as_ptr(token).addr())
+    pub(super) fn spill(piece: PieceIndex, token: &Arc<()>) -> Self {
+        Self::Spill(piece, Arc::as_ptr(token).addr())
     }
 }
 

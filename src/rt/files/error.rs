@@ -50,6 +50,8 @@ pub enum DiskFault {
     Short,
     /// The file was deleted or replaced while we had it open.
     Vanished,
+    /// Somebody else wrote to the file after we did.
+    Changed,
     /// The folder that everything is in was deleted, or its disk was taken out. What is in it may be as it was.
     FolderGone,
     /// Another folder has the place of the one that was there.
@@ -87,6 +89,7 @@ impl DiskError {
             | DiskFault::TooLarge
             | DiskFault::Short
             | DiskFault::Vanished
+            | DiskFault::Changed
             | DiskFault::FolderReplaced
             | DiskFault::Io { .. } => false,
         }
@@ -99,7 +102,8 @@ impl DiskError {
 
     /// True when the content of the file is no longer what was written to it: its pieces have to be checked again.
     pub fn content_lost(&self) -> bool {
-        matches!(self.fault, DiskFault::Missing | DiskFault::Short | DiskFault::Vanished | DiskFault::FolderReplaced)
+        use DiskFault::{Changed, FolderReplaced, Missing, Short, Vanished};
+        matches!(self.fault, Missing | Short | Vanished | Changed | FolderReplaced)
     }
 }
 
@@ -135,6 +139,7 @@ impl fmt::Display for DiskFault {
             }
             Self::Short => "the file ends too early, something shortened it",
             Self::Vanished => "the file was deleted or replaced while it was in use",
+            Self::Changed => "something else has changed the file",
             Self::FolderGone => "the folder is not there any more; put it back or start again",
             Self::FolderReplaced => "another folder is in its place",
             Self::TooManyOpenFiles => "too many open files; raise the limit (ulimit -n)",

@@ -9,19 +9,26 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::system::Dir;
-use super::{Access, DiskError, DiskFault, FileId, Kind, Walk};
+use super::{Access, DiskError, DiskFault, Kind, Look, Walk};
 
 /// A file as it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
-    /// Its length in bytes.
-    pub length: u64,
-    /// When it was last changed: nanoseconds since 1970, as coarse as its file system tells it.
-    pub modified: u64,
     /// Bytes of the disk that it takes, where the system tells; otherwise its length.
     pub allocated: u64,
-    /// Which file it is.
-    pub(super) id: FileId,
+    pub(super) look: Look,
+}
+
+impl Found {
+    /// Its length in bytes.
+    pub fn length(&self) -> u64 {
+        self.look.length
+    }
+
+    /// When it was last changed: nanoseconds since 1970, as coarse as its file system tells it.
+    pub fn modified(&self) -> u64 {
+        self.look.modified
+    }
 }
 
 /// An open folder. Stays the same folder when it is renamed.
@@ -116,7 +123,7 @@ impl Folder {
 
     /// The length in bytes of the file at `components`; `None` when it, or a folder above it, is not there.
     pub fn file_length(&self, components: &[String]) -> Result<Option<u64>, DiskError> {
-        Ok(self.find(components)?.map(|found| found.length))
+        Ok(self.find(components)?.map(|found| found.length()))
     }
 
     /// How the file at `components` stands; `None` when it, or a folder above it, is not there.
@@ -134,7 +141,7 @@ impl Folder {
 
     pub(super) fn found(dir: &Dir, name: &str) -> Result<Option<Found>, DiskFault> {
         match dir.kind(name).map_err(DiskFault::from) {
-            Ok(Kind::File { length, modified, allocated, id }) => Ok(Some(Found { length, modified, allocated, id })),
+            Ok(Kind::File { look, allocated }) => Ok(Some(Found { allocated, look })),
             Ok(Kind::Symlink) => Err(DiskFault::Symlink),
             Ok(Kind::Folder | Kind::Other) => Err(DiskFault::NotAFile),
             Err(DiskFault::Missing) => Ok(None),

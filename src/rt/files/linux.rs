@@ -15,7 +15,7 @@ use rustix::fs::{Access as Right, Advice, AtFlags, FallocateFlags, FileType, Mod
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{Access, Facts, Kind, WINDOW_BYTES};
+use super::{Access, Facts, Kind, Look, WINDOW_BYTES};
 
 /// An open folder.
 #[derive(Debug)]
@@ -56,12 +56,10 @@ impl Dir {
         let stat = rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => {
-                let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-                let nanos = stat.st_mtime_nsec;
-                let modified = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
                 let [length, blocks] = [stat.st_size, stat.st_blocks].map(|n| u64::try_from(n).unwrap_or(0));
-                let id = Some((stat.st_dev, stat.st_ino));
-                Kind::File { length, modified, allocated: blocks.saturating_mul(512), id }
+                let modified = nanoseconds(stat.st_mtime, stat.st_mtime_nsec);
+                let look = Look { id: Some((stat.st_dev, stat.st_ino)), length, modified };
+                Kind::File { look, allocated: blocks.saturating_mul(512) }
             }
             FileType::Directory => Kind::Folder,
             FileType::Symlink => Kind::Symlink,
@@ -103,9 +101,10 @@ impl Dir {
     }
 
     fn is_one_file(&self, from: &str, to: &str) -> io::Result<bool> {
-        let id = |name| Ok::<_, io::Error>(if let Kind::File { id, .. } = self.kind(name)? { id } else { None });
-        let (from, to) = (id(from)?, id(to)?);
-        Ok(from.is_some() && from == to)
+        Ok(match (self.kind(from)?, self.kind(to)?) {
+            (Kind::File { look: from, .. }, Kind::File { look: to, .. }) => from.id == to.id,
+            _ => false,
+        })
     }
 
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
@@ -148,8 +147,13 @@ impl Dir {
 
 pub(super) fn facts(file: &File) -> io::Result<Facts> {
     let metadata = file.metadata()?;
-    let id = Some((metadata.dev(), metadata.ino()));
-    Ok(Facts { length: metadata.len(), deleted: metadata.nlink() == 0, id })
+    let modified = nanoseconds(metadata.mtime(), u64::try_from(metadata.mtime_nsec()).unwrap_or(0));
+    let look = Look { id: Some((metadata.dev(), metadata.ino())), length: metadata.len(), modified };
+    Ok(Facts { deleted: metadata.nlink() == 0, look })
+}
+
+fn nanoseconds(seconds: i64, nanos: u64) -> u64 {
+    u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
 /// May read less than asked for; 0 at the end of the file.

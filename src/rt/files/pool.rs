@@ -9,7 +9,7 @@ use std::fs::File;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Access, DiskFault, FileId, Folder, PooledFile, system};
+use super::{Access, DiskFault, Folder, Look, PooledFile, system};
 
 /// Keeps files open, but not too many.
 #[derive(Debug)]
@@ -91,8 +91,9 @@ struct Slot {
 #[derive(Debug, Default)]
 struct State {
     open: Option<(Arc<File>, Access)>,
-    /// Which file the name led to when it was first seen; `None` when it never was, or was found to be another one.
-    id: Option<FileId>,
+    /// How the file looked when it was last opened, closed, or looked at while it was closed; `None`: never, or it was found to be
+    /// another one.
+    seen: Option<Look>,
 }
 
 enum Opened {
@@ -102,8 +103,15 @@ enum Opened {
 
 impl Slot {
     fn close(&self) {
-        let closed = lock(&self.state).open.take();
-        drop(closed);
+        let mut state = lock(&self.state);
+        let Some((file, access)) = state.open.take() else { return };
+        // What was written to it has changed how it looks.
+        if access.writes()
+            && state.seen.is_some()
+            && let Ok(facts) = system::facts(&file)
+        {
+            state.seen = Some(facts.look);
+        }
     }
 }
 
@@ -156,7 +164,7 @@ impl Place {
             return Ok(Opened::Before(file.clone()));
         }
         // A file that was there before must not be made anew in silence: what was written to it would be missing.
-        let known = state.id.is_some();
+        let known = state.seen.is_some();
         let file = match open(if known && access == Access::Create { Access::Write } else { access }) {
             Err(DiskFault::Missing) if known => {
                 *state = State::default();
@@ -164,14 +172,16 @@ impl Place {
             }
             other => other?,
         };
-        let id = system::facts(&file)?.id;
-        if state.id.is_some_and(|before| before != id) {
+        let look = system::facts(&file)?.look;
+        if state.seen.is_some_and(|before| !look.is_the_file(before)) {
             *state = State::default();
             return Err(DiskFault::Vanished);
         }
         let file = Arc::new(file);
-        *state =
-            State { open: Some((file.clone(), if access.writes() { Access::Write } else { access })), id: Some(id) };
+        *state = State {
+            open: Some((file.clone(), if access.writes() { Access::Write } else { access })),
+            seen: Some(look),
+        };
         lock(&self.pool.open).insert(self.id, self.slot.clone());
         Ok(Opened::Now(file))
     }
@@ -188,20 +198,27 @@ impl Place {
         work()
     }
 
-    /// Somebody has looked where the name leads; `None`: to nothing. From now on it has to be this file, and what was seen before stays
-    /// so: a file that is another one now has vanished, and who uses it next is told.
-    pub(super) fn saw(&self, file: Option<FileId>) {
+    /// Somebody has looked where the name leads; `None`: to nothing. From now on it has to be this file. False when another one was
+    /// seen before.
+    pub(super) fn saw(&self, found: Option<Look>) -> bool {
         let mut state = lock(&self.slot.state);
-        match file {
-            Some(file) => _ = state.id.get_or_insert(file),
-            None if state.open.is_none() => state.id = None,
-            None => {}
+        let known = |before| found.is_some_and(|now| now.is_the_file(before));
+        if state.seen.is_none_or(known) {
+            if state.open.is_none() {
+                state.seen = found;
+            }
+            return true;
         }
+        let other = std::mem::replace(&mut *state, State { open: None, seen: found });
+        drop(state);
+        lock(&self.pool.open).remove(&self.id);
+        drop(other);
+        false
     }
 
     /// It was seen, and has not been found to be another one.
     pub(super) fn is_known(&self) -> bool {
-        lock(&self.slot.state).id.is_some()
+        lock(&self.slot.state).seen.is_some()
     }
 
     /// Closes the file and forgets which one it was: the next use takes whatever it finds.

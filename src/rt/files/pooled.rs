@@ -12,14 +12,14 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::pool::Place;
 use supervisors::fault_result;
 
 pub use naming::NewName;
 
-use super::{Access, DiskError, DiskFault, Folder, Found, is_worth_expecting, system};
+use super::{Access, DiskError, DiskFault, Folder, Found, Look, is_worth_expecting, system};
 
 /// Buffers in one system call: what every Unix takes.
 const MAX_SLICES: usize = 1024;
@@ -47,6 +47,10 @@ struct Inner {
     place: Place,
     /// We have written to it, now or in an earlier run.
     ours: AtomicBool,
+    /// How it looked when it was looked at last; outside, `None`: it never was.
+    left: Mutex<Option<Option<Look>>>,
+    /// We may have changed how it looks since.
+    touched: AtomicBool,
     /// The file is at least this long, because we made it so.
     reached: AtomicU64,
     /// Bytes were written since the file was last synced.
@@ -64,6 +68,8 @@ impl PooledFile {
             is_part: AtomicBool::new(false),
             place,
             ours: AtomicBool::new(false),
+            left: Mutex::new(None),
+            touched: AtomicBool::new(false),
             reached: AtomicU64::new(0),
             unsynced: AtomicBool::new(false),
             doubtful: AtomicBool::new(false),
@@ -87,7 +93,7 @@ impl PooledFile {
 
     /// The length in bytes; `None` when there is no such file.
     pub fn length(&self) -> Result<Option<u64>, DiskError> {
-        Ok(self.find()?.map(|found| found.length))
+        Ok(self.find()?.map(|found| found.length()))
     }
 
     /// How the file stands; `None` when there is no such file.
@@ -103,14 +109,14 @@ impl PooledFile {
 
     /// Makes the file, empty, and the folders above it; leaves one that is there as it is.
     pub fn create(&self) -> Result<(), DiskError> {
-        self.opened("make", Access::Create).map(drop)
+        self.touching(|| self.opened("make", Access::Create)).map(drop)
     }
 
     /// Makes the file `length` bytes long; new bytes are a hole that reads as zeros.
     pub fn set_len(&self, length: u64) -> Result<(), DiskError> {
         let file = self.opened("set the length of", Access::Create)?;
         self.0.reached.store(0, Ordering::Release);
-        file.set_len(length).map_err(|error| self.error("set the length of", error))?;
+        self.touching(|| file.set_len(length)).map_err(|error| self.error("set the length of", error))?;
         self.0.reached.store(length, Ordering::Release);
         Ok(())
     }
@@ -119,7 +125,7 @@ impl PooledFile {
     pub fn reserve(&self, length: u64) -> Result<Reserved, DiskError> {
         let file = self.opened("reserve room for", Access::Create)?;
         let reserved = fault_result!("disk.reserve", path = self.path().display()).map_err(io::Error::from);
-        match reserved.and_then(|()| system::reserve(&file, length)) {
+        match reserved.and_then(|()| self.touching(|| system::reserve(&file, length))) {
             Ok(()) => Ok(Reserved::Yes),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(Reserved::Unsupported),
             Err(error) => Err(self.error("reserve room for", error)),
@@ -130,7 +136,7 @@ impl PooledFile {
     pub fn sync(&self) -> Result<(), DiskError> {
         let file = self.opened("write to disk", Access::Read)?;
         let synced = fault_result!("disk.sync", path = self.path().display()).map_err(io::Error::from);
-        synced.and_then(|()| file.sync_data()).map_err(|error| {
+        synced.and_then(|()| self.touching(|| file.sync_data())).map_err(|error| {
             self.0.doubtful.store(true, Ordering::Release);
             self.error("write to disk", error)
         })
@@ -163,6 +169,38 @@ impl PooledFile {
         self.0.ours.load(Ordering::Acquire)
     }
 
+    /// What `look` finds; and whether that is still the file that was there, and nobody but us has written to it since the last look. If
+    /// not, it is forgotten what was known about the file.
+    pub fn look_back(
+        &self,
+        look: impl FnOnce() -> Result<Option<Found>, DiskError>,
+    ) -> Result<(Option<Found>, bool), DiskError> {
+        let touched = self.0.touched.swap(false, Ordering::AcqRel);
+        let found = look().inspect_err(|_| _ = self.0.touched.fetch_or(touched, Ordering::AcqRel))?;
+        let now = found.map(|found| found.look);
+        let before = self.0.left.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        // Looked at after the file: who writes to it says so before and after.
+        let by_us = touched || self.0.touched.load(Ordering::Acquire);
+        let same = match (before, now) {
+            (Some(Some(before)), Some(now)) => now.is_as(before),
+            (Some(before), now) => before == now,
+            (None, _) => true,
+        };
+        let same = self.0.place.saw(now) && (by_us || same);
+        if !same {
+            self.forget();
+        }
+        Ok((found, same))
+    }
+
+    /// Does what changes how the file looks.
+    fn touching<T>(&self, change: impl FnOnce() -> T) -> T {
+        self.0.touched.store(true, Ordering::Release);
+        let done = change();
+        self.0.touched.store(true, Ordering::Release);
+        done
+    }
+
     /// True when the file was there at some time, as far as we know.
     pub fn was_there(&self) -> bool {
         self.0.place.is_known()
@@ -171,6 +209,7 @@ impl PooledFile {
     /// Closes the file and takes what its name leads to for the file from now on.
     pub fn forget(&self) {
         self.0.place.forget();
+        self.0.ours.store(false, Ordering::Release);
         self.0.reached.store(0, Ordering::Release);
     }
 
@@ -192,6 +231,8 @@ impl PooledFile {
                 other => other.map_err(|error| self.error("read", error))?,
             };
             if read == 0 {
+                // Said once: what is written to it from here on does not find it short again.
+                self.0.reached.store(0, Ordering::Release);
                 return Err(self.error("read", DiskFault::Short));
             }
             IoSliceMut::advance_slices(&mut bufs, read);
@@ -211,17 +252,23 @@ impl PooledFile {
 
     /// Writes all of `bufs` from `offset` on; makes the file when it was never there. The slices are used up. When it
     /// returns an error some of the bytes may be written.
-    pub fn write_at(&self, mut offset: u64, mut bufs: &mut [IoSlice<'_>]) -> Result<(), DiskError> {
+    pub fn write_at(&self, offset: u64, bufs: &mut [IoSlice<'_>]) -> Result<(), DiskError> {
         fault_result!("disk.write", path = self.path().display())
             .map_err(|fault| self.error("write", io::Error::from(fault)))?;
         let file = self.opened("write", Access::Create)?;
         self.check_untouched(&file)?;
         self.0.ours.store(true, Ordering::Release);
+        let written = self.touching(|| self.write_all(&file, offset, bufs));
+        // Afterwards: a sync meanwhile need not have had all of it.
         self.0.unsynced.store(true, Ordering::Release);
+        written
+    }
+
+    fn write_all(&self, file: &File, mut offset: u64, mut bufs: &mut [IoSlice<'_>]) -> Result<(), DiskError> {
         IoSlice::advance_slices(&mut bufs, 0);
         while !bufs.is_empty() {
             let some = bufs.len().min(MAX_SLICES);
-            let written = match system::write_vectored_at(&file, &bufs[..some], offset) {
+            let written = match system::write_vectored_at(file, &bufs[..some], offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 other => other.map_err(|error| self.error("write", error))?,
             };
@@ -249,7 +296,7 @@ impl PooledFile {
         let facts = system::facts(file).map_err(|error| self.error("write", error))?;
         let fault = match facts {
             facts if facts.deleted => DiskFault::Vanished,
-            facts if facts.length < reached => DiskFault::Short,
+            facts if facts.look.length < reached => DiskFault::Short,
             _ => return Ok(()),
         };
         // With the folder everything is gone, and may come back as it was.

@@ -3,12 +3,12 @@
 //! Looks at every component before it is used and refuses links. Between the look and the use another program could
 //! still swap a folder for a link; only `linux.rs` closes that gap.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{Access, Facts, Kind};
+use super::{Access, Facts, Kind, Look};
 
 /// A folder that was there when it was looked at.
 #[derive(Debug)]
@@ -48,11 +48,7 @@ impl Dir {
     pub(super) fn kind(&self, name: &str) -> io::Result<Kind> {
         let metadata = fs::symlink_metadata(self.0.join(name))?;
         Ok(match metadata.file_type() {
-            kind if kind.is_file() => {
-                let since = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-                let modified = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-                Kind::File { length: metadata.len(), modified, allocated: metadata.len(), id: None }
-            }
+            kind if kind.is_file() => Kind::File { look: look(&metadata)?, allocated: metadata.len() },
             kind if kind.is_dir() => Kind::Folder,
             kind if kind.is_symlink() => Kind::Symlink,
             _ => Kind::Other,
@@ -117,7 +113,14 @@ impl Dir {
 
 /// A deleted file is not noticed.
 pub(super) fn facts(file: &File) -> io::Result<Facts> {
-    Ok(Facts { length: file.metadata()?.len(), deleted: false, id: None })
+    Ok(Facts { deleted: false, look: look(&file.metadata()?)? })
+}
+
+/// Which file it is is not known: any that has the name is taken for it.
+fn look(metadata: &Metadata) -> io::Result<Look> {
+    let since = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let modified = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+    Ok(Look { id: None, length: metadata.len(), modified })
 }
 
 pub(super) fn read_vectored_at(file: &File, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {

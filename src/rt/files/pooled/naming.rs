@@ -39,28 +39,27 @@ impl PooledFile {
     }
 
     /// Finds the file under its own name, otherwise under the one that `part` makes of that; `None` when it is under neither, and is `new`.
-    /// The file that is found is the one that is meant from now on.
+    /// The file that is found is the one that is meant from now on. Also whether it is the one that was meant before, with nothing but
+    /// what we have written.
     pub fn find_name(
         &self,
         walk: &mut Walk<'_>,
         part: impl Fn(&[String]) -> Vec<String>,
         new: NewName,
-    ) -> Result<Option<Found>, DiskError> {
+    ) -> Result<(Option<Found>, bool), DiskError> {
         let was_part = self.is_part();
-        let found = match self.0.place.locked(|| self.find_either(walk, &part, new)) {
+        let look = || match self.0.place.locked(|| self.find_either(walk, &part, new)) {
             Err(DiskError { fault: DiskFault::TooManyOpenFiles, .. }) => {
                 self.0.place.make_room();
                 self.0.place.locked(|| self.find_either(walk, &part, new))
             }
             other => other,
         };
+        let (found, same) = self.look_back(look)?;
         if self.is_part() != was_part {
-            self.forget();
+            self.close();
         }
-        if let Ok(found) = &found {
-            self.0.place.saw(found.map(|found| found.id));
-        }
-        found
+        Ok((found, same))
     }
 
     fn find_either(
