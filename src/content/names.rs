@@ -6,11 +6,11 @@
 use super::*;
 
 impl Content {
-    /// Finds each file under one of its names, and says how it stands, as [`stamps_and_losses`](Self::stamps_and_losses) does.
+    /// Finds each file under one of its names, and says how it stands; those that are not as we left them are noted in `lost`, once.
     pub(crate) fn find_names(&self, lost: &mut Vec<Loss>) -> Result<Vec<Option<Stamp>>, DiskError> {
         self.each_file(|walk, position, file| {
-            let (found, same) = self.find_name(walk, position, file)?;
-            if !same {
+            let (found, standing) = self.find_name(walk, position, file)?;
+            if standing == Standing::Lost {
                 lost.push(Loss::of(position, file, found));
             }
             Ok(found.map(stamp_of))
@@ -22,10 +22,10 @@ impl Content {
         walk: &mut Walk<'_>,
         position: usize,
         file: &PooledFile,
-    ) -> Result<(Option<Found>, bool), DiskError> {
+    ) -> Result<(Option<Found>, Standing), DiskError> {
         // An empty file is whole when it is made.
         if self.lengths[position] == 0 {
-            return Ok((walk.find(file.components())?, true));
+            return file.look_back(walk, |walk| walk.find(file.components()));
         }
         file.find_name(walk, |path| self.parts.path(position, path), self.new)
     }

@@ -239,22 +239,70 @@ fn what_somebody_else_did_to_a_file_is_noticed_once_and_what_we_do_is_not() {
     };
     let survey = || lost(&|lost| drop(content.find_names(lost).unwrap()));
     let stamps = || lost(&|lost| drop(content.stamps_and_losses(lost).unwrap()));
+    let path = |name: &str| temp.path().join("t").join(name);
+    // Seconds before the start.
+    let start = std::time::SystemTime::now();
+    let changed = |name: &str, before: u64| {
+        let file = std::fs::OpenOptions::new().write(true).open(path(name)).unwrap();
+        file.set_modified(start - std::time::Duration::from_secs(before)).unwrap();
+    };
     assert_eq!(survey(), []);
     write_wanted(&content, &metainfo);
     assert_eq!((stamps(), survey(), stamps()), (vec![], vec![], vec![]));
     content.trim(content.selection.pieces(), &mut Vec::new()).unwrap();
     content.close();
+    // Whose change that was cannot be told so soon after our own.
+    ["a", "b", "c"].into_iter().for_each(|name| changed(name, 1000));
     assert_eq!((stamps(), stamps()), (vec![], vec![]));
-    let path = |name: &str| temp.path().join("t").join(name);
-    for look in [&survey as &dyn Fn() -> _, &stamps] {
-        let file = std::fs::OpenOptions::new().write(true).open(path("b")).unwrap();
-        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    for (look, before) in [(&survey as &dyn Fn() -> _, 900), (&stamps, 800)] {
+        changed("b", before);
         std::fs::rename(path("c"), path("away")).unwrap();
         assert_eq!(look(), [(1, DiskFault::Changed), (2, DiskFault::Vanished)]);
         assert_eq!((stamps(), survey()), (vec![], vec![]));
         std::fs::rename(path("away"), path("c")).unwrap();
-        file.set_modified(std::time::SystemTime::now()).unwrap();
-        // Back again: no file was here a moment ago.
-        assert_eq!(look(), [(1, DiskFault::Changed), (2, DiskFault::Changed)]);
+        assert_eq!(look(), []);
+        // Somebody is at it still: no stamp for the record, and no loss before that is over.
+        changed("b", 0);
+        assert_eq!(content.stamps_and_losses(&mut Vec::new()).unwrap()[1], None);
+        assert_eq!(look(), []);
+        changed("b", before);
+        assert_eq!(look(), []);
     }
+    write_wanted(&content, &metainfo);
+    std::fs::remove_file(path("a")).unwrap();
+    assert_eq!(
+        (stamps(), stamps()),
+        (vec![(0, DiskFault::Vanished)], vec![]),
+        "we wrote to it, and did not take it away"
+    );
+}
+
+#[test]
+fn a_part_that_is_left_alone_is_no_loss() {
+    let temp = tempfile::tempdir().unwrap();
+    put(&temp, "a.part", b"somebody's");
+    for new in [NewName::Own, NewName::Part] {
+        let (content, _) = settle(&temp, &[0, 1, 2], new, &[]);
+        let mut lost = Vec::new();
+        content.stamps_and_losses(&mut lost).unwrap();
+        content.find_names(&mut lost).unwrap();
+        content.settle_names(&pieces(&[]));
+        content.stamps_and_losses(&mut lost).unwrap();
+        assert!(lost.is_empty(), "{lost:?}");
+    }
+}
+
+#[test]
+fn an_empty_file_that_was_taken_away_is_made_again_before_the_end() {
+    let temp = tempfile::tempdir().unwrap();
+    let content = open(&temp, &[0, 1, 2, 3, 4, 5]).unwrap();
+    survey(&content, &metainfo());
+    let before = names(&temp);
+    assert!(!before.is_empty());
+    std::fs::remove_dir_all(temp.path().join("t")).unwrap();
+    let mut lost = Vec::new();
+    content.trim(&pieces(&[]), &mut lost).unwrap();
+    assert!(!lost.is_empty());
+    content.trim(&pieces(&[]), &mut Vec::new()).unwrap();
+    assert_eq!(names(&temp), before);
 }

@@ -7,6 +7,7 @@
 mod checking;
 mod disk;
 mod keeping;
+mod losing;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -56,7 +57,9 @@ pub(crate) enum Msg {
     /// From `file_worker`: the files have their names and their room, or the disk refused.
     Prepared { prepared: Result<(), DiskError> },
     /// From `file_worker`: a record for the next run is written, or is not.
-    Kept { number: u64, kept: Result<(), Option<DiskError>>, lost: Vec<Loss> },
+    Kept { number: u64, kept: Result<(), Option<DiskError>> },
+    /// From `file_worker`, before a record is written: files that are not as we left them.
+    Lost { lost: Vec<Loss> },
     /// From `file_worker`: the piece is on disk.
     Written { piece: PieceIndex, sources: Vec<SocketAddr>, losses: u64 },
     /// From `file_worker`: the disk refused.
@@ -174,7 +177,8 @@ impl Store {
                 self.went_well(&Trial::spill(piece, &token));
             }
             // Given up meanwhile.
-            Msg::NotSpilled { spill, .. } if !lock(&self.torrent.vault).awaits(spill.piece, &spill.token) => {
+            Msg::NotSpilled { spill, error, .. } if !lock(&self.torrent.vault).awaits(spill.piece, &spill.token) => {
+                self.lose_if_content_lost(&error);
                 self.went_well(&Trial::spill(spill.piece, &spill.token));
             }
             Msg::NotSpilled { spill, lease, error } => self.refused(Work::Spill(spill, lease), &error),
@@ -205,10 +209,8 @@ impl Store {
             Msg::Unchecked { pieces } => self.check_again(pieces),
             Msg::NotChecked { piece, error, .. } => self.refused(Work::Check(piece), &error),
             Msg::Prepared { prepared } => self.prepared(prepared),
-            Msg::Kept { number, kept, lost } => {
-                self.kept(number, kept);
-                self.lose_files(&lost);
-            }
+            Msg::Kept { number, kept } => self.kept(number, kept),
+            Msg::Lost { lost } => self.lose_files(&lost),
             // Perhaps into a file that is not there any more.
             Msg::Written { piece, losses, .. } if self.is_old(losses) => {
                 self.give_up(piece);
@@ -222,7 +224,12 @@ impl Store {
             }
             Msg::NotWritten { whole, error } => self.refused(Work::Write(whole), &error),
             Msg::NotRead { piece, error } => self.not_read(piece, &error),
-            Msg::Trimmed { lost, .. } if !lost.is_empty() => self.lose_files(&lost),
+            Msg::Trimmed { lost, .. } if !lost.is_empty() => {
+                self.lose_files(&lost);
+                if self.lost.is_none() {
+                    self.torrent.session.file_jobs.cast(file_worker::Msg::Trim(self.torrent.clone()));
+                }
+            }
             Msg::Trimmed { trimmed: Ok(()), .. } => {
                 self.went_well(&Trial::Trim);
                 self.torrent.client.cast(client::Msg::Trimmed);
@@ -293,6 +300,7 @@ impl Store {
         if !lock(&self.torrent.vault).finished(piece) {
             return;
         }
+        self.refused.unreadable.remove(&piece);
         if !self.torrent.selection.pieces().get(piece.0) {
             return;
         }

@@ -295,12 +295,15 @@ impl<B, S: PartialEq + Clone> Vault<B, S> {
         self.have.clear(piece.0)
     }
 
-    /// The files are not what was written to them any more: of a spilled piece that is not finished nothing has come.
-    pub fn forget_spilled(&mut self, piece: PieceIndex) {
-        if self.spilled.remove(&piece) {
+    /// The files are not what was written to them any more: of a spilled piece that is not finished nothing has come. True when it was
+    /// one.
+    pub fn forget_spilled(&mut self, piece: PieceIndex) -> bool {
+        let spilled = self.spilled.remove(&piece);
+        if spilled {
             self.partials.remove(&piece);
             self.in_hand.remove(&piece);
         }
+        spilled
     }
 
     /// True while blocks that left with this token are waited for: what was given up meanwhile must not be written any more.

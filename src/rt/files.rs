@@ -22,7 +22,7 @@ mod walk;
 pub use error::{DiskError, DiskFault};
 pub use folder::{Folder, Found};
 pub use pool::FilePool;
-pub use pooled::{NewName, PooledFile, Reserved};
+pub use pooled::{NewName, PooledFile, Reserved, Standing};
 pub use state::{StateFile, boot_id};
 pub use walk::Walk;
 

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::content::Loss;
 use crate::process::store;
 use crate::protocol::resume::{Resume, Stamp, Trust, unchanged};
 use crate::rt::files::{DiskError, StateFile, boot_id};
@@ -25,13 +24,12 @@ pub(crate) struct Keep {
     /// Nothing is written to the torrent's files any more, and there is no time to sync them.
     last: bool,
     kept: Result<(), Option<DiskError>>,
-    lost: Vec<Loss>,
 }
 
 impl Keep {
     pub(crate) fn new(torrent: Arc<TorrentTable>, last: bool) -> Self {
         let number = torrent.counts.records.fetch_add(1, Ordering::AcqRel) + 1;
-        Self { torrent, number, last, kept: Err(None), lost: Vec::new() }
+        Self { torrent, number, last, kept: Err(None) }
     }
 
     pub(super) fn work(mut self) {
@@ -40,14 +38,11 @@ impl Keep {
 
     /// In this order: how the files stand; what is finished; that is synced; how the files stand now; the record. So whatever is in
     /// the record is on the disk, and a file that changed meanwhile has no stamp and will be hashed.
-    fn write(&mut self) -> Result<(), Option<DiskError>> {
+    fn write(&self) -> Result<(), Option<DiskError>> {
         let torrent = &self.torrent;
         let losses = torrent.counts.losses.load(Ordering::Acquire);
         let Some(file) = state_file(torrent)? else { return Ok(()) };
-        let mut before = torrent.content.stamps_and_losses(&mut self.lost)?;
-        for loss in &self.lost {
-            before[loss.file] = None;
-        }
+        let before = stamps(torrent)?;
         let (have, unsure) = {
             let vault = lock(&torrent.vault);
             let mut unsure = crate::protocol::Bitfield::new(torrent.metainfo.layout.pieces());
@@ -70,7 +65,7 @@ impl Keep {
             before
         } else {
             let now = u64::try_from(wall::unix_time().as_nanos()).unwrap_or(u64::MAX);
-            let after = torrent.content.stamps_and_losses(&mut self.lost)?;
+            let after = stamps(torrent)?;
             unchanged(&before, &after, now.saturating_sub(COARSENESS))
         };
         let files = torrent.content.without_doubtful(files);
@@ -88,10 +83,18 @@ impl Keep {
 
 impl Drop for Keep {
     fn drop(&mut self) {
-        // At the end nobody looks what is left: the next run does, for they have no stamps.
-        let lost = if self.last { Vec::new() } else { std::mem::take(&mut self.lost) };
-        self.torrent.store.cast(store::Msg::Kept { number: self.number, kept: self.kept.clone(), lost });
+        self.torrent.store.cast(store::Msg::Kept { number: self.number, kept: self.kept.clone() });
     }
+}
+
+/// How the files stand. The store hears at once of those that are not as we left them: nobody else will.
+fn stamps(torrent: &TorrentTable) -> Result<Vec<Option<Stamp>>, DiskError> {
+    let mut lost = Vec::new();
+    let stamps = torrent.content.stamps_and_losses(&mut lost);
+    if !lost.is_empty() {
+        torrent.store.cast(store::Msg::Lost { lost });
+    }
+    stamps
 }
 
 fn state_file(torrent: &TorrentTable) -> Result<Option<StateFile>, DiskError> {

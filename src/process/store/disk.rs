@@ -4,10 +4,9 @@
 //! files are not what was written to them any more, nothing is tried: this incarnation ends, and the next one looks what is left.
 //! It opens no file: workers do.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::*;
-use crate::content::Loss;
 use crate::events::DiskChange;
 use crate::process::file_worker::Look;
 use crate::protocol::BLOCK_BYTES;
@@ -56,8 +55,8 @@ pub(super) struct Refused {
     /// Free bytes at the last look; `None`: nothing may be written at all.
     room: Option<Option<u64>>,
     complain_at: Duration,
-    /// The last piece that could not be read back.
-    unreadable: Option<PieceIndex>,
+    /// Pieces that could not be read back, and are not finished yet.
+    pub(super) unreadable: BTreeSet<PieceIndex>,
 }
 
 impl Refused {
@@ -72,7 +71,7 @@ impl Refused {
             since: Duration::ZERO,
             room: None,
             complain_at: Duration::ZERO,
-            unreadable: None,
+            unreadable: BTreeSet::new(),
         }
     }
 
@@ -100,15 +99,12 @@ impl Store {
         // What cannot be read back is fetched again: writing may mend it. If it does not, this is a refusal like others.
         if let Work::Write(whole) = &work
             && whole.is_on_disk()
-            && (error.content_lost()
-                || !error.is_refusal() && self.refused.unreadable.replace(whole.piece) != Some(whole.piece))
+            && (error.content_lost() || !error.is_refusal() && self.refused.unreadable.insert(whole.piece))
         {
             log::warn!("{error}; piece {} is fetched again", whole.piece);
             self.give_up(whole.piece);
             self.went_well(&work.trial());
-            if error.content_lost() && self.torrent.checked.load(Ordering::Acquire) {
-                self.lose(error);
-            }
+            self.lose_if_content_lost(error);
             return;
         }
         // The next incarnation does the same when it has looked what is left.
@@ -125,9 +121,8 @@ impl Store {
         } else {
             self.refused.work.push_back(work);
         }
-        // While it is looked what is left, this is no news.
-        if error.content_lost() && self.torrent.checked.load(Ordering::Acquire) {
-            return self.lose(error);
+        if self.lose_if_content_lost(error) {
+            return;
         }
         if error.is_hopeless() {
             return self.torrent.fail(error.to_string());
@@ -229,56 +224,6 @@ impl Store {
             log::warn!("{error}; what cannot be read is not served");
             self.torrent.tell(Event::Disk { change: DiskChange::Unreadable, message: error.to_string() });
         }
-    }
-
-    /// Somebody took away, replaced or shortened a file under us: what was finished of it has to be hashed again.
-    pub(super) fn lose(&mut self, error: &DiskError) {
-        if self.lost.is_some() {
-            return;
-        }
-        log::warn!("{error}; what is left of it is checked again");
-        self.torrent.tell(Event::Disk { change: DiskChange::Lost, message: error.to_string() });
-        let files = match self.torrent.content.file_at(&error.path) {
-            Some(file) => file..file + 1,
-            None => 0..self.torrent.metainfo.files.len(),
-        };
-        files.for_each(|file| self.forget_file(file));
-        *lock(&self.torrent.state) = State::Checking;
-        self.torrent.checked.store(false, Ordering::Release);
-        self.lost = Some(error.clone());
-    }
-
-    /// These files are not as we left them. While it is looked what is left this is no news.
-    pub(super) fn lose_files(&mut self, lost: &[Loss]) {
-        lost.iter().for_each(|loss| self.forget_file(loss.file));
-        if let Some(first) = lost.first()
-            && self.torrent.checked.load(Ordering::Acquire)
-        {
-            self.lose(&first.error);
-        }
-    }
-
-    /// What is asked about it from here on is asked anew; older answers do not count.
-    fn forget_file(&mut self, file: usize) {
-        self.torrent.counts.losses.fetch_add(1, Ordering::AcqRel);
-        let pieces = self.torrent.metainfo.layout.pieces_of_file(file);
-        self.forget(pieces.map(PieceIndex));
-    }
-
-    /// What was finished of `pieces` is not on disk any more, as far as anybody knows.
-    /// Neither is what has come of those that are not complete and not kept in memory.
-    pub(super) fn forget(&mut self, pieces: impl Iterator<Item = PieceIndex>) {
-        let (counts, layout) = (&self.torrent.counts, &self.torrent.metainfo.layout);
-        let mut vault = lock(&self.torrent.vault);
-        for piece in pieces {
-            vault.forget_spilled(piece);
-            if vault.forget(piece) && self.torrent.selection.pieces().get(piece.0) {
-                counts.pieces_finished.fetch_sub(1, Ordering::Relaxed);
-                counts.finished.fetch_sub(u64::from(layout.piece_length(piece)), Ordering::Relaxed);
-            }
-        }
-        drop(vault);
-        self.changed();
     }
 
     /// What waits for the disk takes at most half of the memory, all torrents that may wait together: the other half stays with those whose

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Access, DiskFault, Folder, Look, PooledFile, system};
+use super::{Access, DiskError, DiskFault, Folder, Found, Look, PooledFile, system};
 
 /// Keeps files open, but not too many.
 #[derive(Debug)]
@@ -198,22 +198,27 @@ impl Place {
         work()
     }
 
-    /// Somebody has looked where the name leads; `None`: to nothing. From now on it has to be this file. False when another one was
-    /// seen before.
-    pub(super) fn saw(&self, found: Option<Look>) -> bool {
+    /// What `look` finds where the name leads: from now on that is the file, and has to be. Also whether it is the one that was seen
+    /// before, if one was. As [`locked`](Self::locked).
+    pub(super) fn looked(
+        &self,
+        look: impl FnOnce() -> Result<Option<Found>, DiskError>,
+    ) -> Result<(Option<Found>, bool), DiskError> {
         let mut state = lock(&self.slot.state);
-        let known = |before| found.is_some_and(|now| now.is_the_file(before));
+        let found = look()?;
+        let now = found.map(|found| found.look);
+        let known = |before| now.is_some_and(|now| now.is_the_file(before));
         if state.seen.is_none_or(known) {
             if state.open.is_none() {
-                state.seen = found;
+                state.seen = now;
             }
-            return true;
+            return Ok((found, true));
         }
-        let other = std::mem::replace(&mut *state, State { open: None, seen: found });
+        let other = std::mem::replace(&mut *state, State { open: None, seen: now });
         drop(state);
         lock(&self.pool.open).remove(&self.id);
         drop(other);
-        false
+        Ok((found, false))
     }
 
     /// It was seen, and has not been found to be another one.

@@ -19,7 +19,7 @@ use supervisors::fault_result;
 
 pub use naming::NewName;
 
-use super::{Access, DiskError, DiskFault, Folder, Found, Look, is_worth_expecting, system};
+use super::{Access, DiskError, DiskFault, Folder, Found, Look, Walk, is_worth_expecting, system};
 
 /// Buffers in one system call: what every Unix takes.
 const MAX_SLICES: usize = 1024;
@@ -27,6 +27,17 @@ const MAX_SLICES: usize = 1024;
 /// One file of a torrent, open or not. Cheap to clone; made by [`FilePool::file`](super::FilePool::file).
 #[derive(Clone)]
 pub struct PooledFile(Arc<Inner>);
+
+/// How a file is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// As we left it; or nobody had looked before.
+    AsLeft,
+    /// Somebody else has written to it just now, and may go on.
+    Changing,
+    /// It is not there, is another one, or somebody else has written to it. Said once.
+    Lost,
+}
 
 /// Whether room was reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +58,12 @@ struct Inner {
     place: Place,
     /// We have written to it, now or in an earlier run.
     ours: AtomicBool,
-    /// How it looked when it was looked at last; outside, `None`: it never was.
-    left: Mutex<Option<Option<Look>>>,
+    /// How it looked when it was looked at last; `None`: it was not there, or that does not matter.
+    left: Mutex<Option<Look>>,
     /// We may have changed how it looks since.
     touched: AtomicBool,
+    /// Somebody heard that it is not what it was; the next look says so, too.
+    vanished: AtomicBool,
     /// The file is at least this long, because we made it so.
     reached: AtomicU64,
     /// Bytes were written since the file was last synced.
@@ -70,6 +83,7 @@ impl PooledFile {
             ours: AtomicBool::new(false),
             left: Mutex::new(None),
             touched: AtomicBool::new(false),
+            vanished: AtomicBool::new(false),
             reached: AtomicU64::new(0),
             unsynced: AtomicBool::new(false),
             doubtful: AtomicBool::new(false),
@@ -169,28 +183,57 @@ impl PooledFile {
         self.0.ours.load(Ordering::Acquire)
     }
 
-    /// What `look` finds; and whether that is still the file that was there, and nobody but us has written to it since the last look. If
-    /// not, it is forgotten what was known about the file.
+    /// What `look` finds, and how that stands to what we left there. If it is lost, what was known about the file is forgotten.
     pub fn look_back(
         &self,
-        look: impl FnOnce() -> Result<Option<Found>, DiskError>,
-    ) -> Result<(Option<Found>, bool), DiskError> {
-        let touched = self.0.touched.swap(false, Ordering::AcqRel);
-        let found = look().inspect_err(|_| _ = self.0.touched.fetch_or(touched, Ordering::AcqRel))?;
-        let now = found.map(|found| found.look);
-        let before = self.0.left.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
-        // Looked at after the file: who writes to it says so before and after.
-        let by_us = touched || self.0.touched.load(Ordering::Acquire);
-        let same = match (before, now) {
-            (Some(Some(before)), Some(now)) => now.is_as(before),
-            (Some(before), now) => before == now,
-            (None, _) => true,
+        walk: &mut Walk<'_>,
+        look: impl Fn(&mut Walk<'_>) -> Result<Option<Found>, DiskError>,
+    ) -> Result<(Option<Found>, Standing), DiskError> {
+        let inner = &self.0;
+        // One look at a time; held before and never within the lock of the place.
+        let mut left = inner.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let [touched, vanished] = [&inner.touched, &inner.vanished].map(|flag| flag.swap(false, Ordering::AcqRel));
+        let expected = touched || left.is_some();
+        let mut look = || match look(walk)? {
+            // A walk believes what it has seen of folders; one may have been made since.
+            None if expected => look(&mut inner.folder.walk()),
+            found => Ok(found),
         };
-        let same = self.0.place.saw(now) && (by_us || same);
-        if !same {
+        let looked = match inner.place.looked(&mut look) {
+            Err(DiskError { fault: DiskFault::TooManyOpenFiles, .. }) => {
+                inner.place.make_room();
+                inner.place.looked(&mut look)
+            }
+            other => other,
+        };
+        let (found, known) = looked.inspect_err(|_| {
+            inner.touched.fetch_or(touched, Ordering::AcqRel);
+            inner.vanished.fetch_or(vanished, Ordering::AcqRel);
+        })?;
+        let now = found.map(|found| found.look);
+        // Looked at after the file: who writes to it says so before and after.
+        let by_us = touched || inner.touched.load(Ordering::Acquire);
+        let standing = match (*left, now) {
+            _ if vanished || !known => Standing::Lost,
+            (Some(_), None) => Standing::Lost,
+            (Some(before), Some(now)) if !by_us && !now.is_as(before) => match now.is_settled() {
+                true => Standing::Lost,
+                false => Standing::Changing,
+            },
+            _ => Standing::AsLeft,
+        };
+        if standing != Standing::Changing {
+            *left = now;
+        }
+        // A file server may tell the time of our own last change late.
+        if by_us && now.is_some_and(|now| !now.is_settled()) {
+            inner.touched.store(true, Ordering::Release);
+        }
+        drop(left);
+        if standing == Standing::Lost {
             self.forget();
         }
-        Ok((found, same))
+        Ok((found, standing))
     }
 
     /// Does what changes how the file looks.
@@ -305,6 +348,7 @@ impl PooledFile {
             return Err(error);
         }
         self.forget();
+        self.0.vanished.store(true, Ordering::Release);
         Err(self.error("write", fault))
     }
 
@@ -312,6 +356,7 @@ impl PooledFile {
         let Inner { folder, place, .. } = &*self.0;
         let file = place.opened(access, |access| folder.open_file(self.components(), access));
         if matches!(file, Err(DiskFault::Vanished)) {
+            self.0.vanished.store(true, Ordering::Release);
             self.0.reached.store(0, Ordering::Release);
         }
         file.map_err(|fault| self.error(doing, fault))

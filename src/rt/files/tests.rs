@@ -267,7 +267,7 @@ fn a_file_that_is_renamed_stays_the_same_to_who_has_it_open_and_to_who_opens_it_
     let (_temp, folder, pool) = room();
     let file = pool.file(&folder, at("d/x"));
     let find = || file.find_name(&mut folder.walk(), |_| at("d/x.part"), NewName::Part).unwrap();
-    assert_eq!(find(), (None, true));
+    assert_eq!(find(), (None, Standing::AsLeft));
     write(&file, 0, b"one").unwrap();
     assert_eq!(fs::read(folder.path().join("d/x.part")).unwrap(), b"one");
     file.take_own_name().unwrap();
@@ -277,7 +277,7 @@ fn a_file_that_is_renamed_stays_the_same_to_who_has_it_open_and_to_who_opens_it_
     write(&file, 6, b"three").unwrap();
     file.sync_written().unwrap();
     assert_eq!(fs::read(folder.path().join("d/x")).unwrap(), b"onetwothree");
-    assert_eq!((find().0.unwrap().length(), find().1), (11, true));
+    assert_eq!((find().0.unwrap().length(), find().1), (11, Standing::AsLeft));
     file.take_part_name(|_| at("d/x.part")).unwrap();
     assert_eq!(read(&file, 3, 3).unwrap(), b"two");
     assert!(file.is_at(&folder.path().join("d/x")) && file.is_at(&folder.path().join("d/x.part")));

@@ -5,12 +5,13 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use supervisors::fault_result;
 
 use super::PooledFile;
-use crate::rt::files::{DiskError, DiskFault, Found, Walk};
+use crate::rt::files::{DiskError, DiskFault, Found, Standing, Walk};
 
 /// The name of a file that is found under neither of its two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,27 +40,19 @@ impl PooledFile {
     }
 
     /// Finds the file under its own name, otherwise under the one that `part` makes of that; `None` when it is under neither, and is `new`.
-    /// The file that is found is the one that is meant from now on. Also whether it is the one that was meant before, with nothing but
-    /// what we have written.
+    /// The file that is found is the one that is meant from now on.
     pub fn find_name(
         &self,
         walk: &mut Walk<'_>,
         part: impl Fn(&[String]) -> Vec<String>,
         new: NewName,
-    ) -> Result<(Option<Found>, bool), DiskError> {
+    ) -> Result<(Option<Found>, Standing), DiskError> {
         let was_part = self.is_part();
-        let look = || match self.0.place.locked(|| self.find_either(walk, &part, new)) {
-            Err(DiskError { fault: DiskFault::TooManyOpenFiles, .. }) => {
-                self.0.place.make_room();
-                self.0.place.locked(|| self.find_either(walk, &part, new))
-            }
-            other => other,
-        };
-        let (found, same) = self.look_back(look)?;
+        let found = self.look_back(walk, |walk| self.find_either(walk, &part, new))?;
         if self.is_part() != was_part {
             self.close();
         }
-        Ok((found, same))
+        Ok(found)
     }
 
     fn find_either(
@@ -89,6 +82,7 @@ impl PooledFile {
     /// The file is not the one that has the name of a part: it is to be made under its own name.
     pub fn leave_part(&self) {
         self.0.place.locked(|| self.0.is_part.store(false, Ordering::Release));
+        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.forget();
     }
 
