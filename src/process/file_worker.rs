@@ -126,10 +126,15 @@ fn trim(torrent: &TorrentTable) {
 
 /// What may be on disk, and what the last run left. Pieces that it vouches for are not looked at.
 fn look(torrent: &TorrentTable) -> store::Msg {
-    let (losses, mut lost) = (torrent.counts.losses.load(Ordering::Acquire), Vec::new());
+    let losses = torrent.counts.losses.load(Ordering::Acquire);
+    // They are told once; the survey that is asked for again after a crash would not hear of them.
+    let mut lost = scopeguard::guard(Vec::new(), |lost| torrent.store.cast(store::Msg::Lost { lost }));
     let stamps = match torrent.content.find_names(&mut lost) {
         Ok(stamps) => stamps,
-        Err(error) => return store::Msg::Surveyed { found: Err(error), resumed: None, lost, losses },
+        Err(error) => {
+            let lost = ScopeGuard::into_inner(lost);
+            return store::Msg::Surveyed { found: Err(error), resumed: None, lost, losses };
+        }
     };
     let resumed = keep::load(torrent, &stamps).map(Box::new);
     if let Some((record, _)) = resumed.as_deref() {
@@ -137,14 +142,18 @@ fn look(torrent: &TorrentTable) -> store::Msg {
     }
     let known = resumed.as_ref().map(|resumed| &resumed.1.finished);
     let found = torrent.content.survey(&torrent.metainfo, &stamps, known);
-    store::Msg::Surveyed { found, resumed, lost, losses }
+    store::Msg::Surveyed { found, resumed, lost: ScopeGuard::into_inner(lost), losses }
 }
 
 pub(super) fn write(job: Job) {
     let torrent = job.torrent.clone();
     let Some(whole) = job.whole() else { return };
     fault_point!("file_worker.write", piece = whole.piece);
-    let losses = torrent.counts.losses.load(Ordering::Acquire);
+    let losses = match whole.is_on_disk() {
+        // It was read back before it came here.
+        true => job.losses,
+        false => torrent.counts.losses.load(Ordering::Acquire),
+    };
     // Nothing when its blocks are there already.
     let slices: Vec<&[u8]> = whole.blocks.iter().map(|block| &block[..]).collect();
     let written = torrent.content.write(torrent.metainfo.layout.piece_offset(whole.piece), &slices);

@@ -7,6 +7,7 @@
 mod check;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sha1::{Digest, Sha1};
 use supervisors::{BlockingProcess, Exit, Mailbox, fault_point};
@@ -36,13 +37,16 @@ pub(crate) struct Job {
     _waiting: Waiting,
     /// Workers that crashed with it.
     pub(crate) crashes: u32,
+    /// How often the torrent had lost something when it was handed in.
+    pub(crate) losses: u64,
 }
 
 impl Job {
     pub(crate) fn new(torrent: Arc<TorrentTable>, whole: Whole<Block, std::net::SocketAddr>, crashes: u32) -> Self {
         let bytes = whole.blocks.iter().map(|block| block.len() as u64).sum();
         let waiting = torrent.session.backlog.add(bytes);
-        Self { torrent, whole: Some(whole), _waiting: waiting, crashes }
+        let losses = torrent.counts.losses.load(Ordering::Acquire);
+        Self { torrent, whole: Some(whole), _waiting: waiting, crashes, losses }
     }
 
     pub(crate) fn whole(&self) -> Option<&Whole<Block, std::net::SocketAddr>> {

@@ -26,8 +26,6 @@ pub use pooled::{NewName, PooledFile, Reserved, Standing};
 pub use state::{StateFile, boot_id};
 pub use walk::Walk;
 
-use std::time::Duration;
-
 use crate::rt::wall;
 
 #[cfg(target_os = "linux")]
@@ -53,8 +51,13 @@ pub(super) fn expect(file: &std::fs::File, offset: u64, length: u64) {
     system::expect(file, offset, length);
 }
 
-/// No file system tells times coarser than this.
-const SETTLED: Duration = Duration::from_secs(2);
+/// No file system tells times coarser than this, in nanoseconds.
+const SETTLED: u64 = 2_000_000_000;
+
+/// By the wall clock, as files tell their times: nanoseconds since 1970.
+fn now() -> u64 {
+    u64::try_from(wall::unix_time().as_nanos()).unwrap_or(u64::MAX)
+}
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,11 +98,12 @@ impl Look {
     /// True when this is the file that looked like `before`. Some file systems (FAT is one) give it another number once nobody has it
     /// open: then it has to be as it was, and so for a while that the time of a change says something.
     fn is_the_file(self, before: Self) -> bool {
-        self.id == before.id || self.is_as(before) && self.is_settled()
+        self.id == before.id || self.is_as(before) && self.modified.saturating_add(SETTLED) < now()
     }
 
-    fn is_settled(self) -> bool {
-        u128::from(self.modified) + SETTLED.as_nanos() < wall::unix_time().as_nanos()
+    /// True when it was changed last at about this time.
+    fn was_changed_about(self, time: u64) -> bool {
+        self.modified.abs_diff(time) <= SETTLED
     }
 
     /// True when nobody has written to the file since.

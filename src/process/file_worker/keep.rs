@@ -42,7 +42,7 @@ impl Keep {
         let torrent = &self.torrent;
         let losses = torrent.counts.losses.load(Ordering::Acquire);
         let Some(file) = state_file(torrent)? else { return Ok(()) };
-        let before = stamps(torrent)?;
+        let before = self.stamps()?;
         let (have, unsure) = {
             let vault = lock(&torrent.vault);
             let mut unsure = crate::protocol::Bitfield::new(torrent.metainfo.layout.pieces());
@@ -65,7 +65,7 @@ impl Keep {
             before
         } else {
             let now = u64::try_from(wall::unix_time().as_nanos()).unwrap_or(u64::MAX);
-            let after = stamps(torrent)?;
+            let after = self.stamps()?;
             unchanged(&before, &after, now.saturating_sub(COARSENESS))
         };
         let files = torrent.content.without_doubtful(files);
@@ -79,22 +79,23 @@ impl Keep {
         }
         Ok(())
     }
+
+    /// How the files stand. The store hears at once of those that are not as we left them: nobody else will. At the end it is enough that
+    /// these have no stamp.
+    fn stamps(&self) -> Result<Vec<Option<Stamp>>, DiskError> {
+        let mut lost = Vec::new();
+        let stamps = self.torrent.content.stamps_and_losses(&mut lost);
+        if !lost.is_empty() && !self.last {
+            self.torrent.store.cast(store::Msg::Lost { lost });
+        }
+        stamps
+    }
 }
 
 impl Drop for Keep {
     fn drop(&mut self) {
         self.torrent.store.cast(store::Msg::Kept { number: self.number, kept: self.kept.clone() });
     }
-}
-
-/// How the files stand. The store hears at once of those that are not as we left them: nobody else will.
-fn stamps(torrent: &TorrentTable) -> Result<Vec<Option<Stamp>>, DiskError> {
-    let mut lost = Vec::new();
-    let stamps = torrent.content.stamps_and_losses(&mut lost);
-    if !lost.is_empty() {
-        torrent.store.cast(store::Msg::Lost { lost });
-    }
-    stamps
 }
 
 fn state_file(torrent: &TorrentTable) -> Result<Option<StateFile>, DiskError> {

@@ -58,8 +58,10 @@ impl Store {
 
     /// What is asked about it from here on is asked anew; older answers do not count. True when something had come of it.
     fn forget_file(&mut self, file: usize) -> bool {
-        self.torrent.counts.losses.fetch_add(1, Ordering::AcqRel);
         let pieces = self.torrent.metainfo.layout.pieces_of_file(file);
+        if !pieces.is_empty() {
+            self.torrent.counts.losses.fetch_add(1, Ordering::AcqRel);
+        }
         self.forget(pieces.map(PieceIndex))
     }
 

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::pool::Place;
@@ -33,8 +33,6 @@ pub struct PooledFile(Arc<Inner>);
 pub enum Standing {
     /// As we left it; or nobody had looked before.
     AsLeft,
-    /// Somebody else has written to it just now, and may go on.
-    Changing,
     /// It is not there, is another one, or somebody else has written to it. Said once.
     Lost,
 }
@@ -58,10 +56,11 @@ struct Inner {
     place: Place,
     /// We have written to it, now or in an earlier run.
     ours: AtomicBool,
-    /// How it looked when it was looked at last; `None`: it was not there, or that does not matter.
-    left: Mutex<Option<Look>>,
-    /// We may have changed how it looks since.
+    left: Mutex<Left>,
+    /// We may have changed how it looks since the last look.
     touched: AtomicBool,
+    /// How many are changing it just now.
+    writing: AtomicU32,
     /// Somebody heard that it is not what it was; the next look says so, too.
     vanished: AtomicBool,
     /// The file is at least this long, because we made it so.
@@ -70,6 +69,15 @@ struct Inner {
     unsynced: AtomicBool,
     /// The system could not bring all of it to the disk. It says so once and may have dropped what it could not write.
     doubtful: AtomicBool,
+}
+
+/// How a file was left.
+#[derive(Debug, Default)]
+struct Left {
+    /// How it looked when it was looked at last; `None`: it was not there, or that does not matter.
+    look: Option<Look>,
+    /// A change of about this time is our own: a file server may tell the time of the last one late. Nanoseconds since 1970.
+    ours: u64,
 }
 
 impl PooledFile {
@@ -81,8 +89,9 @@ impl PooledFile {
             is_part: AtomicBool::new(false),
             place,
             ours: AtomicBool::new(false),
-            left: Mutex::new(None),
+            left: Mutex::new(Left::default()),
             touched: AtomicBool::new(false),
+            writing: AtomicU32::new(0),
             vanished: AtomicBool::new(false),
             reached: AtomicU64::new(0),
             unsynced: AtomicBool::new(false),
@@ -192,11 +201,13 @@ impl PooledFile {
         let inner = &self.0;
         // One look at a time; held before and never within the lock of the place.
         let mut left = inner.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let writing = || inner.writing.load(Ordering::Acquire) > 0;
         let [touched, vanished] = [&inner.touched, &inner.vanished].map(|flag| flag.swap(false, Ordering::AcqRel));
-        let expected = touched || left.is_some();
+        let by_us = touched || writing();
+        let reached = inner.reached.load(Ordering::Acquire);
         let mut look = || match look(walk)? {
             // A walk believes what it has seen of folders; one may have been made since.
-            None if expected => look(&mut inner.folder.walk()),
+            None if by_us || left.look.is_some() => look(&mut inner.folder.walk()),
             found => Ok(found),
         };
         let looked = match inner.place.looked(&mut look) {
@@ -211,37 +222,35 @@ impl PooledFile {
             inner.vanished.fetch_or(vanished, Ordering::AcqRel);
         })?;
         let now = found.map(|found| found.look);
-        // Looked at after the file: who writes to it says so before and after.
-        let by_us = touched || inner.touched.load(Ordering::Acquire);
-        let standing = match (*left, now) {
-            _ if vanished || !known => Standing::Lost,
-            (Some(_), None) => Standing::Lost,
-            (Some(before), Some(now)) if !by_us && !now.is_as(before) => match now.is_settled() {
-                true => Standing::Lost,
-                false => Standing::Changing,
-            },
-            _ => Standing::AsLeft,
+        // Asked again after the look: who writes says so before and after.
+        let by_us = by_us || writing() || inner.touched.load(Ordering::Acquire);
+        let as_left = match (left.look, now) {
+            (Some(_), None) => false,
+            (Some(before), Some(now)) => by_us || now.is_as(before) || now.was_changed_about(left.ours),
+            (None, _) => true,
         };
-        if standing != Standing::Changing {
-            *left = now;
-        }
-        // A file server may tell the time of our own last change late.
-        if by_us && now.is_some_and(|now| !now.is_settled()) {
-            inner.touched.store(true, Ordering::Release);
+        let short = now.is_some_and(|now| now.length < reached);
+        left.look = now;
+        if by_us {
+            left.ours = super::now();
         }
         drop(left);
-        if standing == Standing::Lost {
+        if vanished || !known || !as_left || short {
             self.forget();
+            return Ok((found, Standing::Lost));
         }
-        Ok((found, standing))
+        Ok((found, Standing::AsLeft))
     }
 
     /// Does what changes how the file looks.
     fn touching<T>(&self, change: impl FnOnce() -> T) -> T {
-        self.0.touched.store(true, Ordering::Release);
-        let done = change();
-        self.0.touched.store(true, Ordering::Release);
-        done
+        let inner = &self.0;
+        inner.writing.fetch_add(1, Ordering::AcqRel);
+        let _done = scopeguard::guard((), |()| {
+            inner.touched.store(true, Ordering::Release);
+            inner.writing.fetch_sub(1, Ordering::AcqRel);
+        });
+        change()
     }
 
     /// True when the file was there at some time, as far as we know.

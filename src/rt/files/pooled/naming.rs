@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use supervisors::fault_result;
 
-use super::PooledFile;
+use super::{Left, PooledFile};
 use crate::rt::files::{DiskError, DiskFault, Found, Standing, Walk};
 
 /// The name of a file that is found under neither of its two.
@@ -82,7 +82,7 @@ impl PooledFile {
     /// The file is not the one that has the name of a part: it is to be made under its own name.
     pub fn leave_part(&self) {
         self.0.place.locked(|| self.0.is_part.store(false, Ordering::Release));
-        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) = Left::default();
         self.forget();
     }
 
