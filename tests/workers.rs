@@ -114,7 +114,7 @@ fn lie_about(wire: &mut Wire, pieces: &[u32]) -> io::Result<()> {
         let request = wire.hear_request()?;
         if request.begin == 0 && pieces.contains(&request.piece) {
             let mut bytes = wire.bytes_of(request);
-            bytes[7] ^= 1;
+            bytes[0] ^= 1;
             wire.block(request.piece, 0, &bytes)?;
             wire.log.deed();
         } else {

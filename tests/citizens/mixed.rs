@@ -58,7 +58,7 @@ fn corrupts_every(n: u64, rate: u64) -> Conduct {
             let request = wire.hear_request()?;
             let mut bytes = wire.bytes_of(request);
             if i.is_multiple_of(n) {
-                bytes[7] ^= 1;
+                bytes[0] ^= 1;
                 wire.log.deed();
             }
             std::thread::park_timeout(
