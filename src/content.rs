@@ -20,7 +20,7 @@ use crate::protocol::resume::Stamp;
 use crate::protocol::{Bitfield, FileRange, Layout, Metainfo, PieceIndex, Selection};
 use crate::rt::files::{DiskError, DiskFault, FilePool, Folder, Found, NewName, PooledFile, Standing, Walk};
 pub(crate) use looks::Loss;
-use looks::{find, stamp_of};
+use looks::stamp_of;
 
 /// The files of one torrent.
 #[derive(Debug)]

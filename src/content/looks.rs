@@ -21,7 +21,7 @@ impl Content {
 
     /// How each file stands; `None` where there is none, and for pad files. An error when the download folder itself was deleted.
     pub(crate) fn stamps(&self) -> Result<Vec<Option<Stamp>>, DiskError> {
-        self.each_file(|walk, _, file| Ok(find(walk, file)?.map(stamp_of)))
+        self.each_file(|walk, _, file| Ok(file.find_in(walk)?.map(stamp_of)))
     }
 
     /// As [`stamps`](Self::stamps), but files that are not as we left them have none, and are noted in `lost`, once: what is opened next
@@ -111,15 +111,6 @@ impl Loss {
     pub(super) fn of(position: usize, file: &PooledFile, found: Option<Found>) -> Self {
         let fault = if found.is_some() { DiskFault::Changed } else { DiskFault::Vanished };
         Self { file: position, error: DiskError { doing: "trust", path: file.path(), fault } }
-    }
-}
-
-/// Under the name that it has now.
-pub(super) fn find(walk: &mut Walk<'_>, file: &PooledFile) -> Result<Option<Found>, DiskError> {
-    match file.look(|components| walk.find(components)) {
-        // Others of this pool are in the way, and may be closed.
-        Err(DiskError { fault: DiskFault::TooManyOpenFiles, .. }) => file.find(),
-        found => found,
     }
 }
 

@@ -110,6 +110,6 @@ impl Content {
 
 /// True when nobody has written anything to it.
 fn is_empty(walk: &mut Walk<'_>, file: &PooledFile) -> Result<bool, DiskError> {
-    let found = find(walk, file)?;
+    let found = file.find_in(walk)?;
     Ok(found.is_none_or(|found| found.length() == 0) || file.next_data(0)?.is_none())
 }

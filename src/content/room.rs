@@ -51,7 +51,7 @@ impl Content {
             if self.layout.is_whole(position, have) {
                 continue;
             }
-            let allocated = find(&mut walk, file)?.map_or(0, |found| found.allocated);
+            let allocated = file.find_in(&mut walk)?.map_or(0, |found| found.allocated);
             let bytes = self.lengths[position].saturating_sub(allocated);
             if bytes > 0 {
                 needs.push(Need { position, bytes });

@@ -54,11 +54,6 @@ pub(super) fn expect(file: &std::fs::File, offset: u64, length: u64) {
 /// No file system tells times coarser than this, in nanoseconds.
 const SETTLED: u64 = 2_000_000_000;
 
-/// By the wall clock, as files tell their times: nanoseconds since 1970.
-fn now() -> u64 {
-    u64::try_from(wall::unix_time().as_nanos()).unwrap_or(u64::MAX)
-}
-
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
@@ -98,7 +93,7 @@ impl Look {
     /// True when this is the file that looked like `before`. Some file systems (FAT is one) give it another number once nobody has it
     /// open: then it has to be as it was, and so for a while that the time of a change says something.
     fn is_the_file(self, before: Self) -> bool {
-        self.id == before.id || self.is_as(before) && self.modified.saturating_add(SETTLED) < now()
+        self.id == before.id || self.is_as(before) && self.modified.saturating_add(SETTLED) < wall::unix_nanos()
     }
 
     /// True when it was changed last at about this time.

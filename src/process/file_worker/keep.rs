@@ -64,7 +64,7 @@ impl Keep {
         let files = if self.last {
             before
         } else {
-            let now = u64::try_from(wall::unix_time().as_nanos()).unwrap_or(u64::MAX);
+            let now = wall::unix_nanos();
             let after = self.stamps()?;
             unchanged(&before, &after, now.saturating_sub(COARSENESS))
         };

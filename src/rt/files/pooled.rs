@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::pool::Place;
+use crate::rt::wall;
 use supervisors::fault_result;
 
 pub use naming::NewName;
@@ -121,10 +122,20 @@ impl PooledFile {
 
     /// How the file stands; `None` when there is no such file.
     pub fn find(&self) -> Result<Option<Found>, DiskError> {
-        match self.look(|components| self.0.folder.find(components)) {
+        self.find_in(&mut self.0.folder.walk())
+    }
+
+    /// The same, as one of many.
+    pub fn find_in(&self, walk: &mut Walk<'_>) -> Result<Option<Found>, DiskError> {
+        self.with_room(|| self.look(|components| walk.find(components)))
+    }
+
+    /// When the system has no descriptor left, some of this pool's are closed, and `look` is done again.
+    fn with_room<T>(&self, mut look: impl FnMut() -> Result<T, DiskError>) -> Result<T, DiskError> {
+        match look() {
             Err(DiskError { fault: DiskFault::TooManyOpenFiles, .. }) => {
                 self.0.place.make_room();
-                self.look(|components| self.0.folder.find(components))
+                look()
             }
             other => other,
         }
@@ -210,13 +221,7 @@ impl PooledFile {
             None if by_us || left.look.is_some() => look(&mut inner.folder.walk()),
             found => Ok(found),
         };
-        let looked = match inner.place.looked(&mut look) {
-            Err(DiskError { fault: DiskFault::TooManyOpenFiles, .. }) => {
-                inner.place.make_room();
-                inner.place.looked(&mut look)
-            }
-            other => other,
-        };
+        let looked = self.with_room(|| inner.place.looked(&mut look));
         let (found, known) = looked.inspect_err(|_| {
             inner.touched.fetch_or(touched, Ordering::AcqRel);
             inner.vanished.fetch_or(vanished, Ordering::AcqRel);
@@ -232,7 +237,7 @@ impl PooledFile {
         let short = now.is_some_and(|now| now.length < reached);
         left.look = now;
         if by_us {
-            left.ours = super::now();
+            left.ours = wall::unix_nanos();
         }
         drop(left);
         if vanished || !known || !as_left || short {
